@@ -1,0 +1,352 @@
+"""The capture directory: sparse activations of one SAE over one text, with everything needed to count them.
+
+    CAPTURE/
+      manifest.json          identities, settings, versions, hashes (`Manifest`)
+      shards/shard-NNNNN.parquet   one row per counted token: document, position, token, latents, values
+      text.parquet           every token of every document (masked ones too), for the contexts
+      vocabulary.parquet     token id -> text
+      weights.safetensors    W_enc [d, N], W_dec [N, d], b_enc [N], b_dec [d], threshold [N], as far as they exist
+      tables/                what `cofire count` and `cofire analyze` make of it
+
+Readers get a `CaptureDir`; it opens only what is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cofire.errors import CaptureError, InputError
+from cofire.ingest.files import write_parquet, write_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SaeInfo(_Part):
+    """Who the SAE is: class, shape, hook point and the hashes of its files."""
+
+    class_name: str | None = None
+    architecture: str | None = None
+    d_in: int | None = None
+    hook: str | None = None
+    layer: int | None = None
+    neuronpedia_id: str | None = None
+    weights_sha256: str | None = None
+    config_sha256: str | None = None
+    folded_decoder_norm: bool = False
+    normalize_activations: str | None = None
+    source: str | None = Field(default=None, description="directory or registry entry that it was loaded from")
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelInfo(_Part):
+    """Who the language model is."""
+
+    name: str
+    source: str | None = None
+    n_layers: int | None = None
+    d_model: int | None = None
+    weights_sha256: str | None = None
+
+
+class TextInfo(_Part):
+    """The text: where it came from, how much of it, and the hash of its tokens."""
+
+    sources: list[str] = Field(default_factory=list)
+    documents: int
+    tokens: int
+    sha256: str | None = None
+
+
+class Masking(_Part):
+    """Which tokens were left out of every count, by which rule, and how many."""
+
+    rule: str
+    special_tokens: int = 0
+    norm_outliers: int = 0
+    norm_limit: float | None = None
+    kept: int
+
+
+class ShardInfo(_Part):
+    """One shard: its file, number of rows (tokens) and of activations, and its hash."""
+
+    file: str
+    rows: int
+    firings: int
+    sha256: str
+
+
+class Manifest(_Part):
+    """`manifest.json`: what the capture is, and how it was made."""
+
+    format: int = FORMAT
+    status: Literal["running", "complete"] = "running"
+    kind: Literal["capture", "import"] = "capture"
+    release: str
+    sae_id: str
+    n_latents: int
+    sae: SaeInfo
+    model: ModelInfo | None = None
+    text: TextInfo
+    settings: dict[str, Any] = Field(default_factory=dict)
+    masking: Masking
+    shards: list[ShardInfo] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def uid(self) -> str:
+        """The SAE's uid, RELEASE/SAE_ID."""
+        return f"{self.release}/{self.sae_id}"
+
+    @property
+    def rows(self) -> int:
+        """T: the number of counted tokens in the whole shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    def write(self, capture: Path) -> None:
+        """Write the manifest into a capture directory, atomically."""
+        write_text(capture / MANIFEST, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, capture: Path) -> Manifest:
+        """Read the manifest of a capture directory, finished or not.
+
+        Raises:
+            CaptureError: there is none, it is damaged, or it was written by a newer cofire.
+        """
+        path = capture / MANIFEST
+        if not path.is_file():
+            raise CaptureError(
+                f"{capture} is not a capture: it has no {MANIFEST}; make one with `cofire capture` or `cofire import`"
+            )
+        try:
+            manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            first = error.errors()[0] if isinstance(error, ValidationError) else None
+            where = f" ({'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']})" if first else ""
+            raise CaptureError(f"{path} is damaged{where}; capture again with --force") from error
+        if manifest.format != FORMAT:
+            raise CaptureError(
+                f"{path} has format {manifest.format}, this cofire reads {FORMAT}; capture again or use another cofire"
+            )
+        return manifest
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The activations of R consecutive counted tokens as CSR rows.
+
+    Attributes:
+        document: int32 [R], document number.
+        position: int32 [R], token offset within the document.
+        token: int32 [R], token id; -1 where an import has none.
+        indptr: int64 [R+1], row boundaries.
+        indices: int32 [nnz], latents, ascending within a row.
+        values: float32 [nnz], activations, > 0.
+    """
+
+    document: npt.NDArray[np.int32]
+    position: npt.NDArray[np.int32]
+    token: npt.NDArray[np.int32]
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    values: npt.NDArray[np.float32]
+
+    @property
+    def rows(self) -> int:
+        """The number of tokens, R."""
+        return len(self.document)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the shard as the table that is written to Parquet."""
+        import pyarrow as pa
+
+        offsets = pa.array(self.indptr.astype(np.int32))
+        return pa.table(
+            {
+                "document": pa.array(self.document, pa.int32()),
+                "position": pa.array(self.position, pa.int32()),
+                "token": pa.array(self.token, pa.int32()),
+                "latents": pa.ListArray.from_arrays(offsets, pa.array(self.indices, pa.int32())),
+                "values": pa.ListArray.from_arrays(offsets, pa.array(self.values, pa.float32())),
+            }
+        )
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Shard:
+        """Read a shard back from its table."""
+        table = table.combine_chunks()
+
+        def flat(name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+            column = table.column(name)
+            if column.num_chunks == 0:
+                return np.zeros(1, np.int64), np.zeros(0)
+            chunk = column.chunk(0)
+            return chunk.offsets.to_numpy().astype(np.int64), chunk.flatten().to_numpy()
+
+        indptr, indices = flat("latents")
+        _, values = flat("values")
+        return cls(
+            document=table.column("document").to_numpy().astype(np.int32),
+            position=table.column("position").to_numpy().astype(np.int32),
+            token=table.column("token").to_numpy().astype(np.int32),
+            indptr=indptr - indptr[0],
+            indices=indices.astype(np.int32),
+            values=values.astype(np.float32),
+        )
+
+
+@dataclass(frozen=True)
+class CaptureDir:
+    """A complete capture, open for reading."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> CaptureDir:
+        """Open a complete capture.
+
+        Raises:
+            CaptureError: `path` is no capture, is unfinished, or lacks one of its shards.
+        """
+        folder = Path(path)
+        manifest = Manifest.read(folder)
+        if manifest.status != "complete":
+            raise CaptureError(f"capture {folder} is unfinished; run the same `cofire capture` again to resume it")
+        for shard in manifest.shards:
+            if not (folder / shard.file).is_file():
+                raise CaptureError(f"capture {folder} lacks {shard.file}; capture again with --force")
+        return cls(folder, manifest)
+
+    @property
+    def uid(self) -> str:
+        """The SAE's uid, RELEASE/SAE_ID."""
+        return self.manifest.uid
+
+    @property
+    def tables(self) -> Path:
+        """The directory of the tables, existing or not."""
+        return self.path / "tables"
+
+    def shards(self) -> Iterator[Shard]:
+        """Yield the shards in order, one in memory at a time.
+
+        Raises:
+            CaptureError: a shard cannot be read, or does not hold what the manifest says.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for info in self.manifest.shards:
+            path = self.path / info.file
+            try:
+                shard = Shard.from_arrow(pq.read_table(path))
+            except (pa.ArrowInvalid, KeyError, OSError) as error:
+                raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+            if shard.rows != info.rows or len(shard.indices) != info.firings:
+                raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
+            yield shard
+
+    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the SAE's weights by name; empty where the capture has none."""
+        path = self.path / "weights.safetensors"
+        if not path.is_file():
+            return {}
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            return dict(load_file(path))
+        except SafetensorError as error:
+            raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+
+    def vocabulary(self) -> dict[int, str] | None:
+        """Return the text of each token id, or None where an import has none."""
+        table = self._optional("vocabulary.parquet")
+        if table is None:
+            return None
+        return dict(zip(table.column("token").to_pylist(), table.column("text").to_pylist(), strict=True))
+
+    def documents(self) -> dict[int, npt.NDArray[np.int32]] | None:
+        """Return all tokens of each document by its number, or None where an import has none."""
+        table = self._optional("text.parquet")
+        if table is None:
+            return None
+        tokens = table.column("tokens").combine_chunks()
+        return {
+            number: tokens[row].values.to_numpy().astype(np.int32)
+            for row, number in enumerate(table.column("document").to_pylist())
+        }
+
+    def _optional(self, name: str) -> pa.Table | None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+
+
+def write_text_table(capture: Path, documents: list[tuple[str, npt.NDArray[np.int32]]]) -> None:
+    """Write `text.parquet`: the documents in order, each as (name, int32 tokens)."""
+    import pyarrow as pa
+
+    table = pa.table(
+        {
+            "document": pa.array(range(len(documents)), pa.int32()),
+            "name": pa.array([name for name, _ in documents], pa.string()),
+            "tokens": pa.array([tokens for _, tokens in documents], pa.list_(pa.int32())),
+        }
+    )
+    write_parquet(capture / "text.parquet", table)
+
+
+def write_vocabulary(capture: Path, texts: dict[int, str]) -> None:
+    """Write `vocabulary.parquet`: token id -> text."""
+    import pyarrow as pa
+
+    ids = sorted(texts)
+    table = pa.table({"token": pa.array(ids, pa.int32()), "text": pa.array([texts[i] for i in ids], pa.string())})
+    write_parquet(capture / "vocabulary.parquet", table)
+
+
+def find_captures(paths: list[Path]) -> list[CaptureDir]:
+    """Open the captures named by `paths`: each is one, or a directory of several (as `cofire capture` makes them).
+
+    Raises:
+        InputError: a path does not exist, or holds no capture.
+        CaptureError: a capture is unfinished or damaged.
+    """
+    found: list[CaptureDir] = []
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"no capture at {path}: no such directory; make one with `cofire capture`")
+        inside = [path] if (path / MANIFEST).is_file() else sorted(p.parent for p in path.glob(f"*/{MANIFEST}"))
+        if not inside:
+            raise InputError(f"no capture in {path}: no {MANIFEST} there; make one with `cofire capture`")
+        found.extend(CaptureDir.open(p) for p in inside)
+    uids = [capture.uid for capture in found]
+    for uid in uids:
+        if uids.count(uid) > 1:
+            raise InputError(f"the SAE {uid} is captured twice in what you named; name one capture of it")
+    return found

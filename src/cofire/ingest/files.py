@@ -1,0 +1,52 @@
+"""Writing files so that a reader sees all of one or nothing, and hashing them.
+
+A file is written beside its place, flushed to the disk and renamed. A process that is killed leaves at most a
+`.part` file, which the next run overwrites.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Call `write` with a path beside `path`, then flush that file to the disk and rename it to `path`."""
+    part = path.with_name(path.name + ".part")
+    write(part)
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+
+    def write(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file atomically; equal tables give equal bytes."""
+    import pyarrow.parquet as pq
+
+    write_atomically(path, lambda part: pq.write_table(table, part, compression="zstd"))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,52 @@
+"""Cypher made from the schema: DDL and load statements.
+
+Labels, types and property names come from the dataclasses alone; values are always parameters (`$rows`, a list of
+lists in the order of the properties).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cofire.schema.base import Node, Relationship
+from cofire.schema.nodes import NODES
+
+
+def ddl(nodes: Sequence[Node] = NODES) -> list[str]:
+    """Return the idempotent statements that make every constraint and index; both stores accept them."""
+    statements: list[str] = []
+    for node in nodes:
+        for prop in node.properties:
+            stem = f"{node.label.lower()}_{prop.name.lower()}"
+            if prop.key:
+                statements.append(
+                    f"CREATE CONSTRAINT {stem}_unique IF NOT EXISTS FOR (n:{node.label}) REQUIRE n.{prop.name} IS UNIQUE"
+                )
+            elif prop.index:
+                statements.append(f"CREATE INDEX {stem} IF NOT EXISTS FOR (n:{node.label}) ON (n.{prop.name})")
+    return statements
+
+
+def create_nodes(node: Node) -> str:
+    """Return the statement that makes one node a row; a row lists the values in the order of `node.properties`."""
+    values = ", ".join(f"{p.name}: row[{i}]" for i, p in enumerate(node.properties))
+    return f"UNWIND $rows AS row CREATE (n:{node.label} {{{values}}})"
+
+
+def merge_nodes(node: Node) -> str:
+    """Return the statement that makes or updates one node a row, found by its key."""
+    position = next(i for i, p in enumerate(node.properties) if p.key)
+    others = ", ".join(f"n.{p.name} = row[{i}]" for i, p in enumerate(node.properties) if not p.key)
+    update = f" SET {others}" if others else ""
+    return f"UNWIND $rows AS row MERGE (n:{node.label} {{{node.key}: row[{position}]}}){update}"
+
+
+def create_relationships(relationship: Relationship) -> str:
+    """Return the statement that makes one relationship a row: [source key, target key, properties in order]."""
+    source, target = relationship.source, relationship.target
+    values = ", ".join(f"{p.name}: row[{i + 2}]" for i, p in enumerate(relationship.properties))
+    body = f" {{{values}}}" if values else ""
+    return (
+        f"UNWIND $rows AS row MATCH (a:{source.label} {{{source.key}: row[0]}}) "
+        f"MATCH (b:{target.label} {{{target.key}: row[1]}}) CREATE (a)-[:{relationship.type}{body}]->(b)"
+    )

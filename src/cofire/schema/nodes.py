@@ -1,0 +1,165 @@
+"""The nodes of the graph. Every node of one SAE carries `sae`, the SAE's uid."""
+
+from __future__ import annotations
+
+from cofire.schema.base import Node, Property
+
+UID = Property("uid", "string", "Stable key: the same on every load.", key=True)
+OF_SAE = Property("sae", "string", "uid of the SAE that it belongs to.", index=True)
+
+RELEASE = Node(
+    "Release",
+    "A published set of SAEs.",
+    (Property("name", "string", "The release's name, as sae-lens registers it.", key=True),),
+    shared=True,
+)
+
+MODEL = Node(
+    "Model",
+    "A language model.",
+    (
+        Property("name", "string", "The model's name.", key=True),
+        Property("layers", "integer", "Number of layers."),
+        Property("width", "integer", "Width of the residual stream."),
+    ),
+    shared=True,
+)
+
+SAE = Node(
+    "Sae",
+    "One sparse autoencoder. Ask for status = 'ready' to leave out what is being loaded or deleted.",
+    (
+        Property("uid", "string", "RELEASE/SAE_ID.", key=True),
+        Property("release", "string", "Release."),
+        Property("saeId", "string", "SAE id within its release."),
+        Property("status", "string", "'loading', 'ready' or 'deleting'.", index=True),
+        Property("layer", "integer", "Layer of the hook point."),
+        Property("hook", "string", "Hook point that it reads."),
+        Property("model", "string", "Name of the model that it reads."),
+        Property("className", "string", "sae-lens class."),
+        Property("architecture", "string", "sae-lens architecture."),
+        Property("neuronpediaId", "string", "Id on Neuronpedia, where one is known."),
+        Property("nLatents", "integer", "Number of latents."),
+        Property("tokens", "integer", "T: tokens that were counted, masked ones left out."),
+        Property("documents", "integer", "Documents that the tokens come from."),
+        Property("firings", "integer", "Firings over all latents and tokens."),
+        Property("meanL0", "float", "Latents that fire on a token, on average."),
+        Property("edgeRule", "string", "Which co-firing pairs were kept as CO_FIRES."),
+        Property("contentHash", "string", "SHA-256 of everything that was loaded; an equal load changes nothing."),
+        Property(
+            "loadedBatches", "integer", "Batches of the load that are in the graph; a resumed load goes on there."
+        ),
+        Property("cofireVersion", "string", "Version of cofire that loaded it."),
+    ),
+)
+
+CAPTURE = Node(
+    "Capture",
+    "The run of model and SAE over a text that the counts come from.",
+    (
+        UID,
+        OF_SAE,
+        Property("kind", "string", "'capture' (cofire ran the SAE) or 'import' (the user's own activations)."),
+        Property("textSources", "list<string>", "Files or data sets that the text came from."),
+        Property("textTokens", "integer", "Tokens of the text, masked ones included."),
+        Property("maskRule", "string", "Which tokens were left out of every count."),
+        Property("maskedTokens", "integer", "How many tokens that were."),
+    ),
+)
+
+LATENT = Node(
+    "Latent",
+    "One latent of an SAE, dead ones included.",
+    (
+        Property("uid", "string", "RELEASE/SAE_ID/INDEX.", key=True),
+        OF_SAE,
+        Property("index", "integer", "Index in the SAE.", index=True),
+        Property("firingCount", "integer", "Tokens on which it fires."),
+        Property("frequency", "float", "firingCount / tokens."),
+        Property("mean", "float", "Mean activation where it fires."),
+        Property("std", "float", "Standard deviation of the same."),
+        Property("max", "float", "Largest activation."),
+        Property("threshold", "float", "theta, the SAE's firing threshold."),
+        Property("mu", "float", "Activation at u = 1 of the histogram."),
+        Property("muRule", "string", "'mode' or 'mean': where mu comes from."),
+        Property("histogram", "list<integer>", "256 counts of u over [0, 4)."),
+        Property("dead", "boolean", "True when it never fires."),
+        Property("topTokens", "list<string>", "The tokens that it fires on most often, most frequent first."),
+    ),
+)
+
+TOKEN = Node(
+    "Token",
+    "A token of a model's vocabulary; SAEs of one model share it.",
+    (
+        UID,
+        Property("token", "integer", "Id in the vocabulary."),
+        Property("text", "string", "The token as text, its leading space included.", index=True),
+    ),
+    shared=True,
+)
+
+CONTEXT = Node(
+    "Context",
+    "A piece of the text with one token marked.",
+    (
+        UID,
+        OF_SAE,
+        Property("document", "integer", "Document number."),
+        Property("position", "integer", "Token offset within the document."),
+        Property("text", "string", "The token between « and », with the text around it."),
+    ),
+)
+
+CLUSTER = Node(
+    "Cluster",
+    "A community of latents that fire together (Leiden, CPM on logOdds).",
+    (
+        UID,
+        OF_SAE,
+        Property("size", "integer", "Number of latents."),
+        Property("resolution", "float", "CPM resolution."),
+        Property("seed", "integer", "Seed of the Leiden run."),
+        Property("structure", "string", "hub_and_spoke, clique, path, mixed or too_small.", index=True),
+        Property("density", "float", "Edges / possible edges."),
+        Property("centralization", "float", "Freeman degree centralisation; 1 for a star."),
+        Property("transitivity", "float", "Closed share of the connected triples."),
+        Property("maxCliqueShare", "float", "Largest clique / size."),
+        Property("gini", "float", "Gini coefficient of the members' strengths."),
+    ),
+)
+
+PEAK = Node(
+    "Peak",
+    "A mode of a latent's aligned activation density.",
+    (
+        UID,
+        OF_SAE,
+        Property("latent", "integer", "Index of the latent."),
+        Property("peak", "integer", "Number of the peak, ascending in position."),
+        Property("position", "float", "Where it stands, in u."),
+        Property("mass", "float", "Share of the latent's firings in it."),
+        Property("main", "boolean", "True for the significant mode at the highest activation."),
+    ),
+    written=False,
+)
+
+PEAK_CLUSTER = Node(
+    "PeakCluster",
+    "A community of peaks that occur together, across latents.",
+    (UID, OF_SAE, Property("size", "integer", "Number of peaks.")),
+    written=False,
+)
+
+NODES: tuple[Node, ...] = (
+    RELEASE,
+    MODEL,
+    SAE,
+    CAPTURE,
+    LATENT,
+    TOKEN,
+    CONTEXT,
+    CLUSTER,
+    PEAK,
+    PEAK_CLUSTER,
+)

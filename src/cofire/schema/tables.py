@@ -1,0 +1,181 @@
+"""The tables of a capture (`CAPTURE/tables/*.parquet`), one frozen dataclass each.
+
+A column is declared once, here: its Parquet type, its meaning, whether it may be null. A value that is undefined (a
+phi of a latent that always fires, the centralisation of a pair) is null, never 0 or NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ColumnType = Literal["int32", "int64", "float64", "bool", "string", "list<int64>"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, Parquet type and meaning."""
+
+    name: str
+    type: ColumnType
+    description: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: the file `NAME.parquet`, sorted by its key."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def arrow_schema(self) -> pa.Schema:
+        """Return the Parquet schema, in the order of the columns."""
+        import pyarrow as pa
+
+        arrow: dict[ColumnType, Any] = {
+            "int32": pa.int32(),
+            "int64": pa.int64(),
+            "float64": pa.float64(),
+            "bool": pa.bool_(),
+            "string": pa.string(),
+            "list<int64>": pa.list_(pa.int64()),
+        }
+        return pa.schema([pa.field(c.name, arrow[c.type], nullable=c.nullable) for c in self.columns])
+
+
+LATENTS = Table(
+    "latents",
+    "One row per latent of the SAE, dead ones included.",
+    ("index",),
+    (
+        Column("index", "int32", "The latent's index in the SAE."),
+        Column("firing_count", "int64", "Tokens on which the latent fires."),
+        Column("frequency", "float64", "firing_count / counted tokens."),
+        Column("mean", "float64", "Mean activation over the tokens where it fires.", nullable=True),
+        Column("std", "float64", "Population standard deviation of the same activations.", nullable=True),
+        Column("max", "float64", "Largest activation.", nullable=True),
+        Column("threshold", "float64", "theta: the SAE's own firing threshold (0 where the class has none)."),
+        Column("mu", "float64", "Activation at which the histogram has u = 1 (see mu_rule).", nullable=True),
+        Column(
+            "mu_rule",
+            "string",
+            "Where mu comes from: 'mode', the highest clear mode of the activations; 'mean', their mean, when no "
+            "mode stands clear of the threshold.",
+            nullable=True,
+        ),
+        Column(
+            "histogram",
+            "list<int64>",
+            "256 counts of u = (activation - threshold) / (mu - threshold) over [0, 4), 1/64 a bin; u >= 4 is "
+            "counted in the last bin.",
+            nullable=True,
+        ),
+        Column("dead", "bool", "True when the latent never fires in this capture."),
+    ),
+)
+
+EDGES = Table(
+    "edges",
+    "One row per kept pair of latents that fire on the same tokens; a < b.",
+    ("a", "b"),
+    (
+        Column("a", "int32", "The lower latent index."),
+        Column("b", "int32", "The higher latent index."),
+        Column("count", "int64", "Tokens on which both fire (exact)."),
+        Column("expected", "float64", "E = n_a n_b / T: joint firings if the two were independent."),
+        Column(
+            "log_odds",
+            "float64",
+            "LO(count) - LO(expected), natural log, LO(x) = ln[(x+.5)(T-n_a-n_b+x+.5) / ((n_a-x+.5)(n_b-x+.5))].",
+        ),
+        Column("jaccard", "float64", "count / (n_a + n_b - count)."),
+        Column("phi", "float64", "Pearson correlation of the two firing indicators.", nullable=True),
+        Column(
+            "npmi",
+            "float64",
+            "ln(p_ab / (p_a p_b)) / -ln p_ab; 1 when they only fire together.",
+            nullable=True,
+        ),
+        Column("lift", "float64", "count / expected."),
+        Column("p_b_given_a", "float64", "count / n_a."),
+        Column("p_a_given_b", "float64", "count / n_b."),
+        Column(
+            "decoder_cosine",
+            "float64",
+            "Cosine of the decoder directions; null without weights.",
+            nullable=True,
+        ),
+    ),
+)
+
+TOKENS = Table(
+    "tokens",
+    "The tokens on which a latent fires most often, most frequent first.",
+    ("latent", "token"),
+    (
+        Column("latent", "int32", "The latent's index."),
+        Column("token", "int32", "Token id in the model's vocabulary."),
+        Column("text", "string", "The token as text."),
+        Column("count", "int64", "Firings of the latent on this token."),
+        Column("share", "float64", "count / firing_count of the latent."),
+        Column("lift", "float64", "share / (share of this token among all counted tokens)."),
+    ),
+)
+
+CONTEXTS = Table(
+    "contexts",
+    "Example texts per latent, spread evenly over its activation range; rank 0 is its strongest firing.",
+    ("latent", "rank"),
+    (
+        Column("latent", "int32", "The latent's index."),
+        Column("rank", "int32", "0 for the strongest example, ascending as activation falls."),
+        Column("document", "int32", "Document number in the capture's text."),
+        Column("position", "int32", "Token offset within the document."),
+        Column("text", "string", "The token between « and », with the text around it."),
+        Column("activation", "float64", "The latent's activation on the token."),
+        Column("u", "float64", "(activation - threshold) / (mu - threshold).", nullable=True),
+    ),
+)
+
+CLUSTERS = Table(
+    "clusters",
+    "One row per cluster of two latents and more.",
+    ("cluster",),
+    (
+        Column("cluster", "string", "uid: SAE uid + '/c-' + 12 hex digits of the SHA-256 of the member indices."),
+        Column("size", "int32", "Number of latents."),
+        Column("resolution", "float64", "CPM resolution of the Leiden run."),
+        Column("seed", "int64", "Seed of the Leiden run."),
+        Column("structure", "string", "hub_and_spoke, clique, path, mixed, or too_small (fewer than 4 latents)."),
+        Column("density", "float64", "Edges / possible edges among the members.", nullable=True),
+        Column("centralization", "float64", "Freeman degree centralisation; 1 for a star.", nullable=True),
+        Column(
+            "transitivity",
+            "float64",
+            "Closed share of the connected triples; null without any.",
+            nullable=True,
+        ),
+        Column("max_clique_share", "float64", "Largest clique / size.", nullable=True),
+        Column("gini", "float64", "Gini coefficient of the members' strengths.", nullable=True),
+    ),
+)
+
+MEMBERS = Table(
+    "members",
+    "The latents of each cluster; a latent is in one cluster at most.",
+    ("cluster", "latent"),
+    (
+        Column("cluster", "string", "The cluster's uid."),
+        Column("latent", "int32", "The latent's index."),
+        Column("role", "string", "hub or spoke in a hub_and_spoke cluster, member elsewhere."),
+        Column("strength", "float64", "Sum of log_odds of its edges to the other members."),
+    ),
+)
+
+TABLES: tuple[Table, ...] = (LATENTS, EDGES, TOKENS, CONTEXTS, CLUSTERS, MEMBERS)

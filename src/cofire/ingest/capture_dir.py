@@ -350,3 +350,66 @@ def find_captures(paths: list[Path]) -> list[CaptureDir]:
         if uids.count(uid) > 1:
             raise InputError(f"the SAE {uid} is captured twice in what you named; name one capture of it")
     return found
+
+
+def check_identity(release: str, sae_id: str) -> None:
+    """Refuse a release or SAE id that could not be part of a uid.
+
+    Raises:
+        InputError: one is empty, holds white space, a colon or a control character, or starts or ends with a slash.
+    """
+    for what, text in (("release", release), ("SAE id", sae_id)):
+        plain = text.isprintable() and not any(c.isspace() or c == ":" for c in text)
+        if not text or not plain or text.strip("/") != text or "//" in text:
+            raise InputError(
+                f"{what} {text!r} cannot name an SAE: use letters, digits and marks, no spaces, no colon, "
+                "no slash at either end"
+            )
+
+
+def folder_name(release: str, sae_id: str) -> str:
+    """Return the name of an SAE's directory where one run captures several."""
+    return f"{release}__{sae_id}".replace("/", "__")
+
+
+def prepare_output(out: Path, wanted: Manifest, *, force: bool) -> bool:
+    """Make `out` ready to be written as `wanted`; return True when it already holds just that, complete.
+
+    Unless `force` is given, a directory is used only if it is absent, empty, or holds an unfinished or complete
+    capture with the same identity and settings.
+
+    Raises:
+        InputError: `out` holds something that is no capture, or is a file.
+        CaptureError: `out` holds a capture of something else, or with other settings.
+    """
+    import shutil
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a directory for the capture")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / MANIFEST).is_file():
+            raise InputError(f"{out} is not empty and not a capture; give a new directory")
+        if force:
+            for name in ("shards", "tables"):
+                shutil.rmtree(out / name, ignore_errors=True)
+            for pattern in (MANIFEST, "*.parquet", "*.safetensors", "*.part"):
+                for path in out.glob(pattern):
+                    path.unlink()
+        else:
+            found = Manifest.read(out)
+            for name in ("kind", "release", "sae_id", "n_latents", "sae", "model", "settings"):
+                if getattr(found, name) != getattr(wanted, name):
+                    raise CaptureError(
+                        f"{out} holds a capture with another {name.replace('_', ' ')} "
+                        f"({_short(getattr(found, name))}); use another directory, or --force to start over"
+                    )
+            if found.status == "complete":
+                return True
+    (out / "shards").mkdir(parents=True, exist_ok=True)
+    wanted.write(out)
+    return False
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

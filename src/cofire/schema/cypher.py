@@ -20,7 +20,8 @@ def ddl(nodes: Sequence[Node] = NODES) -> list[str]:
             stem = f"{node.label.lower()}_{prop.name.lower()}"
             if prop.key:
                 statements.append(
-                    f"CREATE CONSTRAINT {stem}_unique IF NOT EXISTS FOR (n:{node.label}) REQUIRE n.{prop.name} IS UNIQUE"
+                    f"CREATE CONSTRAINT {stem}_unique IF NOT EXISTS "
+                    f"FOR (n:{node.label}) REQUIRE n.{prop.name} IS UNIQUE"
                 )
             elif prop.index:
                 statements.append(f"CREATE INDEX {stem} IF NOT EXISTS FOR (n:{node.label}) ON (n.{prop.name})")

@@ -1,0 +1,177 @@
+"""The report's charts. Each function returns one matplotlib figure; `png` turns it into bytes.
+
+Figures are made without pyplot, so nothing global is kept; `style` sets the fonts and lines for the time of drawing.
+Colours are those of Okabe and Ito (2008), which people with any colour vision can tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#9A9A9A"
+PALE_BLUE, INK, DPI = "#A9CCE3", "#222222", 200
+WIDTH = 5.6
+"""Inches. Narrow enough that 8-point text can be read on a phone."""
+
+STRUCTURE_COLOURS = {
+    "hub_and_spoke": ORANGE,
+    "clique": BLUE,
+    "path": GREEN,
+    "mixed": PURPLE,
+    "too_small": "#CFCFCF",
+}
+MANY_EDGES = 2000
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "text.color": INK,
+    "figure.dpi": DPI,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw with cofire's settings, whatever the user's matplotlibrc says; both the making and the saving of a figure."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG, the same bytes for the same picture."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def firing_frequency(frequency: npt.NDArray[np.float64]) -> Figure:
+    """Draw the density of log10 of the firing frequency of the live latents: [k] float > 0, k >= 1."""
+    figure, axes = _chart(2.9)
+    exponents = np.log10(frequency)
+    edges = np.histogram_bin_edges(exponents, bins=int(np.clip(2 * len(exponents) ** 0.5, 8, 60)))
+    axes.hist(exponents, bins=edges, density=True, color=BLUE, alpha=0.85, edgecolor="white", linewidth=0.3)
+    median = float(np.median(frequency))
+    axes.axvline(np.log10(median), color=INK, linewidth=1, linestyle="--", label=f"median {median:.2g}")
+    axes.set_xlabel("log10 of firing frequency (share of tokens)")
+    axes.set_ylabel("density (per decade)")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def activation_histograms(panels: Sequence[tuple[str, str, npt.NDArray[np.float64]]]) -> Figure:
+    """Draw one panel per latent: (heading, line of top tokens, [256] counts over u in [0, 4)), 1 to 6 of them."""
+    rows = (len(panels) + 1) // 2
+    figure = Figure(figsize=(WIDTH, 0.4 + 1.75 * rows), layout="constrained")
+    grid = figure.subplots(rows, 2, squeeze=False, sharex=True)
+    u = np.arange(256) / 64
+    kernel = np.exp(-0.5 * (np.arange(-12, 13) / 4) ** 2)
+    for axes, (heading, tokens, counts) in zip(grid.flat, panels, strict=False):
+        density = counts * 64 / counts.sum()
+        axes.bar(u, density, width=1 / 64, align="edge", color=PALE_BLUE, linewidth=0)
+        # The last bin also holds all of u >= 4, which must not leak into the curve.
+        smooth = np.convolve(density[:-1], kernel, "same") / np.convolve(np.ones(255), kernel, "same")
+        axes.plot(u[:-1] + 1 / 128, smooth, color=BLUE, linewidth=1.2)
+        axes.axvline(1, color=INK, linewidth=0.9, linestyle="--")
+        axes.set_ylim(0, 1.1 * max(float(np.quantile(density[:-1], 0.995)), float(smooth.max())))
+        axes.set_xlim(0, 4)
+        axes.set_title(f"{heading}\n{tokens}", loc="left", parse_math=False, linespacing=1.35)
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_tick_params(labelbottom=True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel("u = (activation − threshold) / (μ − threshold)", fontsize=8.5)
+    figure.supylabel("density of firings", fontsize=8.5)
+    return figure
+
+
+def cluster_sizes(sizes: npt.NDArray[np.int64], structures: Sequence[str]) -> Figure:
+    """Draw how many clusters have each size, stacked by structure: [k] int >= 2 and [k] labels, k >= 1."""
+    figure, axes = _chart(2.9)
+    low, labels = _size_classes(int(sizes.max()))
+    place = np.searchsorted(low, sizes, side="right") - 1
+    names = np.asarray(structures, dtype=object)
+    bottom = np.zeros(len(low))
+    for name, colour in STRUCTURE_COLOURS.items():
+        chosen = names == name
+        if not chosen.any():
+            continue
+        height = np.bincount(place[chosen], minlength=len(low)).astype(float)
+        label = "too small (< 4)" if name == "too_small" else name.replace("_", " ")
+        axes.bar(range(len(low)), height, bottom=bottom, width=0.8, color=colour, label=label, linewidth=0)
+        bottom += height
+    axes.set_ylim(0, 1.12 * bottom.max())
+    for x, height in enumerate(bottom):
+        if height:
+            axes.annotate(
+                f"{int(height)}", (x, height), (0, 2), textcoords="offset points", ha="center", fontsize=7
+            )
+    axes.set_xticks(range(len(low)), labels)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("latents in the cluster")
+    axes.set_ylabel("clusters")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def edge_strength(count: npt.NDArray[np.int64], log_odds: npt.NDArray[np.float64]) -> Figure:
+    """Draw log_odds against the joint count of each edge: [m] int >= 1 and [m] float, m >= 1."""
+    figure, axes = _chart(3.2)
+    if len(count) > MANY_EDGES:
+        cells = axes.hexbin(
+            count, log_odds, xscale="log", gridsize=45, bins="log", mincnt=1, cmap="Blues", linewidths=0.1
+        )
+        bar = figure.colorbar(cells, ax=axes, pad=0.02, aspect=28)
+        bar.set_label("edges per cell")
+        bar.outline.set_visible(False)  # type: ignore[operator]
+    else:
+        axes.scatter(count, log_odds, s=9, color=BLUE, alpha=0.45, linewidths=0)
+        axes.set_xscale("log")
+    if float(log_odds.min()) < 0:
+        axes.axhline(0, color=INK, linewidth=0.8, linestyle="--")
+    axes.set_xlabel("count (tokens on which both latents fire)")
+    axes.set_ylabel("log odds (nats)")
+    return figure
+
+
+def _chart(height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _size_classes(largest: int) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the lowest size and the label of each class: single sizes to 16, or to 8 and then doubling."""
+    if largest <= 16:
+        low = list(range(2, largest + 1))
+        return np.array(low), [str(x) for x in low]
+    low = [*range(2, 9), *(2**k + 1 for k in range(3, 31) if 2**k < largest)]
+    high = [x - 1 for x in low[1:]] + [largest]
+    return np.array(low), [str(x) if x == y else f"{x}–{y}" for x, y in zip(low, high, strict=True)]

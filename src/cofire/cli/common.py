@@ -1,0 +1,65 @@
+"""Consoles, progress bars and the options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.queries.knowledge_base import KnowledgeBase
+    from cofire.settings import Settings
+
+CapturesArgument = Annotated[list[Path], typer.Argument(help="Capture directories, or directories of several.")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", help="Directory (embedded) or bolt://, neo4j://, neo4j+s:// URL.", show_default=False),
+]
+
+
+def notice(text: str) -> None:
+    """Say something to the person on stderr; stdout carries data alone."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+@contextmanager
+def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show progress on stderr; yields a callback (stage, done, total). A stage's bar stays when the next begins."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, int] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(f"{title}: {stage}")
+            bars.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]  # TaskID is an int
+
+        yield advance
+
+
+def settings_of(store: str | None = None, **flags: object) -> Settings:
+    """Return the settings; flags that are None fall through to environment, file and defaults."""
+    from cofire.settings import load_settings
+
+    return load_settings(store=store, **flags)
+
+
+def open_knowledge_base(store: str | None) -> KnowledgeBase:
+    """Open the store that the flags and settings name, for reading."""
+    from cofire.queries.knowledge_base import KnowledgeBase
+
+    return KnowledgeBase(settings_of(store).store)
+
+
+def open_captures(paths: list[Path]) -> list[CaptureDir]:
+    """Open the captures that the user named."""
+    from cofire.ingest.capture_dir import find_captures
+
+    return find_captures(paths)

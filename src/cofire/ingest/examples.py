@@ -1,0 +1,170 @@
+"""What a latent fires on: its most frequent tokens, and example contexts over its whole activation range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cofire.ingest.capture_dir import Shard
+from cofire.schema.tables import CONTEXTS, TOKENS
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+TOP_TOKENS = 10
+CONTEXTS_PER_LATENT = 10
+WINDOW = 12
+
+
+class TokenCounter:
+    """Counts, exactly, how often each latent fires on each token id. Memory grows with the distinct pairs."""
+
+    def __init__(self) -> None:
+        self.keys: Ints = np.zeros(0, np.int64)
+        self.counts: Ints = np.zeros(0, np.int64)
+        self.tokens: Ints = np.zeros(0, np.int64)
+
+    def add(self, shard: Shard) -> None:
+        """Add a shard."""
+        token = np.repeat(shard.token.astype(np.int64), np.diff(shard.indptr))
+        keys, counts = np.unique((shard.indices.astype(np.int64) << 32) | token, return_counts=True)
+        both, place = np.unique(np.concatenate([self.keys, keys]), return_inverse=True)
+        total = np.zeros(len(both), np.int64)
+        np.add.at(total, place, np.concatenate([self.counts, counts]))
+        self.keys, self.counts = both, total
+        seen = np.bincount(shard.token).astype(np.int64)
+        width = max(len(seen), len(self.tokens))
+        self.tokens = np.pad(self.tokens, (0, width - len(self.tokens))) + np.pad(seen, (0, width - len(seen)))
+
+    def table(self, firing_count: Ints, texts: Mapping[int, str] | None) -> pa.Table:
+        """Return the `tokens` table: the ten most frequent tokens of each latent, ties by token id.
+
+        Args:
+            firing_count: int64 [N].
+            texts: text of each token id; without it a token's text is its id in brackets.
+        """
+        latent, token = self.keys >> 32, self.keys & 0xFFFFFFFF
+        order = np.lexsort((token, -self.counts, latent))
+        latent, token, count = latent[order], token[order], self.counts[order]
+        rank = np.arange(len(latent)) - np.searchsorted(latent, latent)
+        keep = rank < TOP_TOKENS
+        latent, token, count = latent[keep], token[keep], count[keep]
+        share = count / firing_count[latent]
+        return pa.table(
+            {
+                "latent": latent.astype(np.int32),
+                "token": token.astype(np.int32),
+                "text": [token_text(int(t), texts) for t in token],
+                "count": count,
+                "share": share,
+                "lift": share / (self.tokens[token] / self.tokens.sum()),
+            },
+            schema=TOKENS.arrow_schema(),
+        )
+
+
+class ContextSampler:
+    """Keeps ten firings of each latent, one from each equal slice of its activation range.
+
+    From the top slice it keeps the strongest firing (the first of equal ones), from each other slice the one with the
+    lowest hash of (document, position, latent). Memory: 24 bytes x 10 x N.
+    """
+
+    def __init__(self, low: Floats, high: Floats) -> None:
+        """Start empty.
+
+        Args:
+            low: float64 [N], smallest activation of each latent.
+            high: float64 [N], largest.
+        """
+        self.low, self.high = low, high
+        slots = CONTEXTS_PER_LATENT * len(low)
+        self.priority: Floats = np.full(slots, np.inf)
+        self.activation: Floats = np.zeros(slots)
+        self.document = np.zeros(slots, np.int32)
+        self.position = np.zeros(slots, np.int32)
+
+    def add(self, shard: Shard) -> None:
+        """Look at every firing of a shard."""
+        latent = shard.indices.astype(np.int64)
+        values = shard.values.astype(np.float64)
+        per_row = np.diff(shard.indptr)
+        document, position = np.repeat(shard.document, per_row), np.repeat(shard.position, per_row)
+        width = np.maximum(self.high[latent] - self.low[latent], np.finfo(np.float64).tiny)
+        part = np.clip((values - self.low[latent]) / width * CONTEXTS_PER_LATENT, 0, CONTEXTS_PER_LATENT - 1)
+        part = part.astype(np.int64)
+        # A latent whose firings are all alike has one slice; call it the top one.
+        part[self.high[latent] == self.low[latent]] = CONTEXTS_PER_LATENT - 1
+        chance = _hash(document, position, latent)
+        priority = np.where(part == CONTEXTS_PER_LATENT - 1, -values, chance)
+        slot = latent * CONTEXTS_PER_LATENT + part
+        order = np.lexsort((position, document, priority, slot))
+        first = order[np.flatnonzero(np.diff(slot[order], prepend=-1))]
+        better = first[priority[first] < self.priority[slot[first]]]
+        where = slot[better]
+        self.priority[where] = priority[better]
+        self.activation[where] = values[better]
+        self.document[where] = document[better]
+        self.position[where] = position[better]
+
+    def table(
+        self,
+        threshold: Floats,
+        mu: Floats,
+        documents: Mapping[int, npt.NDArray[np.int32]],
+        texts: Mapping[int, str] | None,
+    ) -> pa.Table:
+        """Return the `contexts` table, strongest first within a latent.
+
+        Args:
+            threshold: float64 [N].
+            mu: float64 [N], NaN for dead latents.
+            documents: all tokens of each document.
+            texts: text of each token id.
+        """
+        slot = np.flatnonzero(np.isfinite(self.priority))
+        latent = slot // CONTEXTS_PER_LATENT
+        order = np.lexsort((self.position[slot], self.document[slot], -self.activation[slot], latent))
+        slot, latent = slot[order], latent[order]
+        u = (self.activation[slot] - threshold[latent]) / (mu[latent] - threshold[latent])
+        return pa.table(
+            {
+                "latent": latent.astype(np.int32),
+                "rank": (np.arange(len(latent)) - np.searchsorted(latent, latent)).astype(np.int32),
+                "document": self.document[slot],
+                "position": self.position[slot],
+                "text": [context_text(documents[int(self.document[s])], int(self.position[s]), texts) for s in slot],
+                "activation": self.activation[slot],
+                "u": pa.array(u, mask=~np.isfinite(u)),
+            },
+            schema=CONTEXTS.arrow_schema(),
+        )
+
+
+def token_text(token: int, texts: Mapping[int, str] | None) -> str:
+    """Return a token as text, or its id in brackets where no text is known."""
+    return texts.get(token, f"[{token}]") if texts is not None else f"[{token}]"
+
+
+def context_text(tokens: npt.NDArray[np.int32], position: int, texts: Mapping[int, str] | None) -> str:
+    """Return the token at `position` between « and », with 12 tokens on either side."""
+    words = [token_text(int(t), texts) for t in tokens[max(0, position - WINDOW) : position + WINDOW + 1]]
+    at = min(position, WINDOW)
+    return "".join([*words[:at], "«", words[at], "»", *words[at + 1 :]])
+
+
+def _hash(document: npt.NDArray[np.int32], position: npt.NDArray[np.int32], latent: Ints) -> Floats:
+    """Return a number in [0, 1) for each firing, from its document, position and latent."""
+    place = (document.astype(np.uint64) << np.uint64(32)) ^ position.astype(np.uint64)
+    return _mix(_mix(place) ^ latent.astype(np.uint64)).astype(np.float64) / 2.0**64
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Scramble 64 bits (splitmix64's finaliser: Steele, Lea and Flood 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

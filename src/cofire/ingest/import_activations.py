@@ -1,0 +1,276 @@
+"""Import a user's own activations (`cofire import activations`): an npz of sparse rows becomes a capture directory.
+
+The arrays are those of docs/import.md. Nothing is masked: every row counts.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cofire.errors import InputError
+from cofire.ingest.capture_dir import (
+    CaptureDir,
+    Manifest,
+    Masking,
+    ModelInfo,
+    SaeInfo,
+    Shard,
+    ShardInfo,
+    TextInfo,
+    check_identity,
+    prepare_output,
+    write_text_table,
+    write_vocabulary,
+)
+from cofire.ingest.files import sha256_of, write_atomically, write_parquet
+
+ROWS_PER_SHARD = 65_536
+REQUIRED = ("indptr", "indices", "values", "n_latents")
+OPTIONAL = ("doc", "token", "token_text", "x")
+WEIGHTS = ("W_dec", "W_enc", "b_enc", "b_dec", "threshold")
+
+Array = npt.NDArray[Any]
+
+
+def import_activations(
+    npz: str | Path,
+    out: str | Path,
+    *,
+    release: str,
+    sae_id: str,
+    weights: str | Path | None = None,
+    model: str | None = None,
+    hook: str | None = None,
+    layer: int | None = None,
+    force: bool = False,
+) -> CaptureDir:
+    """Make a capture directory of the activations in `npz`.
+
+    Args:
+        npz: arrays indptr int64 [T+1], indices int32 [nnz] ascending and unique within a row, values float32 [nnz]
+            finite and > 0, n_latents int; optional doc int32 [T] non-decreasing, token int32 [T], token_text str [V],
+            x float16 [T, d] (the SAE's inputs).
+        out: the capture directory to make.
+        release: the SAE's release.
+        sae_id: the SAE's id within it.
+        weights: safetensors with any of W_dec [N, d], W_enc [d, N], b_enc [N], b_dec [d], threshold [N].
+        model: the language model's name.
+        hook: the hook point that the SAE reads.
+        layer: its layer.
+        force: replace what a capture at `out` holds.
+
+    Raises:
+        InputError: a file is missing or unreadable, or an array is malformed; nothing is written then.
+        CaptureError: `out` holds another capture and `force` is not given.
+    """
+    check_identity(release, sae_id)
+    npz, out = Path(npz), Path(out)
+    arrays = _read_npz(npz)
+    n_latents = _check_rows(npz, arrays)
+    _check_optional(npz, arrays)
+    tensors = {} if weights is None else _read_weights(Path(weights), n_latents, arrays.get("x"))
+
+    rows = len(arrays["indptr"]) - 1
+    document, position = _documents(arrays.get("doc"), rows)
+    tokens = arrays.get("token")
+    manifest = Manifest(
+        kind="import",
+        release=release,
+        sae_id=sae_id,
+        n_latents=n_latents,
+        sae=SaeInfo(
+            d_in=int(tensors["W_dec"].shape[1]) if "W_dec" in tensors else None,
+            hook=hook,
+            layer=layer,
+            weights_sha256=sha256_of(Path(weights)) if weights is not None else None,
+            source=str(npz),
+        ),
+        model=ModelInfo(name=model) if model is not None else None,
+        text=TextInfo(sources=[str(npz)], documents=int(document[-1]) + 1, tokens=rows),
+        settings={"npz_sha256": sha256_of(npz), "residuals": "x" in arrays},
+        masking=Masking(rule="none: every imported row counts", kept=rows),
+    )
+    if prepare_output(out, manifest, force=force):
+        return CaptureDir.open(out)
+
+    if tensors:
+        from safetensors.numpy import save_file
+
+        write_atomically(out / "weights.safetensors", lambda part: save_file(tensors, part))
+    if "x" in arrays:
+        from safetensors.numpy import save_file
+
+        residuals = {"x": np.ascontiguousarray(arrays["x"], np.float16)}
+        write_atomically(out / "residuals.safetensors", lambda part: save_file(residuals, part))
+    if tokens is not None:
+        names = np.arange(rows) if arrays.get("doc") is None else arrays["doc"]
+        starts = np.flatnonzero(np.diff(document, prepend=-1))
+        pieces = np.split(tokens.astype(np.int32), starts[1:])
+        label = "document {}" if arrays.get("doc") is not None else "all rows"
+        write_text_table(
+            out, [(label.format(names[s]), p) for s, p in zip(starts, pieces, strict=True)] if rows else []
+        )
+        if "token_text" in arrays:
+            write_vocabulary(out, dict(enumerate(arrays["token_text"].tolist())))
+    for number, start in enumerate(range(0, rows, ROWS_PER_SHARD)):
+        stop = min(start + ROWS_PER_SHARD, rows)
+        low, high = int(arrays["indptr"][start]), int(arrays["indptr"][stop])
+        shard = Shard(
+            document=document[start:stop],
+            position=position[start:stop],
+            token=np.full(stop - start, -1, np.int32) if tokens is None else tokens[start:stop].astype(np.int32),
+            indptr=arrays["indptr"][start : stop + 1].astype(np.int64) - low,
+            indices=arrays["indices"][low:high].astype(np.int32),
+            values=arrays["values"][low:high].astype(np.float32),
+        )
+        file = f"shards/shard-{number:05d}.parquet"
+        write_parquet(out / file, shard.to_arrow())
+        manifest.shards.append(
+            ShardInfo(file=file, rows=stop - start, firings=high - low, sha256=sha256_of(out / file))
+        )
+    manifest.status = "complete"
+    manifest.write(out)
+    return CaptureDir.open(out)
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the npz of activations")
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} is a single array, not an npz; save it with numpy.savez")
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as npz ({error}); save it with numpy.savez, no objects") from error
+    missing = [name for name in REQUIRED if name not in arrays]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(REQUIRED)}")
+    unknown = sorted(set(arrays) - set(REQUIRED) - set(OPTIONAL))
+    if unknown:
+        raise InputError(f"{path} holds an unknown array '{unknown[0]}'; known are {', '.join((*REQUIRED, *OPTIONAL))}")
+    return arrays
+
+
+def _need(path: Path, name: str, array: Array, kinds: str, dimensions: int) -> None:
+    words = {"iu": "integers", "f": "floats", "U": "strings"}[kinds]
+    if array.dtype.kind not in kinds:
+        raise InputError(f"{path}: {name} has dtype {array.dtype}, expected {words}; convert it")
+    if array.ndim != dimensions:
+        raise InputError(f"{path}: {name} has {array.ndim} dimensions, expected {dimensions}; reshape it")
+
+
+def _check_rows(path: Path, arrays: dict[str, Array]) -> int:
+    """Check indptr, indices, values and n_latents; return n_latents."""
+    _need(path, "n_latents", arrays["n_latents"], "iu", 0)
+    _need(path, "indptr", arrays["indptr"], "iu", 1)
+    _need(path, "indices", arrays["indices"], "iu", 1)
+    _need(path, "values", arrays["values"], "f", 1)
+    n_latents = int(arrays["n_latents"])
+    indptr, indices, values = arrays["indptr"], arrays["indices"], arrays["values"]
+    if not 1 <= n_latents < 2**31:
+        raise InputError(f"{path}: n_latents is {n_latents}; it must be between 1 and 2^31 - 1")
+    if len(indptr) == 0 or indptr[0] != 0:
+        raise InputError(f"{path}: indptr must start with 0; it is CSR's row pointer, of length T + 1")
+    if len(indptr) == 1:
+        raise InputError(f"{path}: indptr has one entry, so there are no rows; give at least one token")
+    falling = np.flatnonzero(indptr[1:] < indptr[:-1])
+    if len(falling):
+        raise InputError(f"{path}: indptr falls at row {falling[0]}; it must never decrease")
+    if len(indices) != len(values):
+        raise InputError(f"{path}: {len(indices)} indices but {len(values)} values; they must pair up")
+    if int(indptr[-1]) != len(indices):
+        raise InputError(f"{path}: indptr ends at {indptr[-1]} but there are {len(indices)} indices; they must agree")
+    outside = np.flatnonzero((indices < 0) | (indices >= n_latents))
+    if len(outside):
+        raise InputError(
+            f"{path}: indices[{outside[0]}] is {indices[outside[0]]}; latents run from 0 to {n_latents - 1}"
+        )
+    row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    unsorted = np.flatnonzero((row[1:] == row[:-1]) & (indices[1:] <= indices[:-1]))
+    if len(unsorted):
+        raise InputError(f"{path}: indices of row {row[unsorted[0]]} are not ascending and unique; sort them")
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(single) | (single <= 0))
+    if len(bad):
+        raise InputError(f"{path}: values[{bad[0]}] is {values[bad[0]]} in float32; activations must be finite and > 0")
+    return n_latents
+
+
+def _check_optional(path: Path, arrays: dict[str, Array]) -> None:
+    rows = len(arrays["indptr"]) - 1
+    for name in ("doc", "token"):
+        if name in arrays:
+            _need(path, name, arrays[name], "iu", 1)
+            if len(arrays[name]) != rows:
+                raise InputError(f"{path}: {name} has {len(arrays[name])} entries for {rows} rows; give one a row")
+            outside = np.flatnonzero((arrays[name] < 0) | (arrays[name] >= 2**31))
+            if len(outside):
+                raise InputError(f"{path}: {name}[{outside[0]}] is {arrays[name][outside[0]]}; it must fit 0..2^31 - 1")
+    if "doc" in arrays:
+        falling = np.flatnonzero(np.diff(arrays["doc"].astype(np.int64)) < 0)
+        if len(falling):
+            raise InputError(f"{path}: doc falls at row {falling[0] + 1}; rows of one document must stand together")
+    if "token_text" in arrays:
+        _need(path, "token_text", arrays["token_text"], "U", 1)
+        if "token" not in arrays:
+            raise InputError(f"{path} has token_text but no token; give the token id of each row")
+        beyond = np.flatnonzero(arrays["token"] >= len(arrays["token_text"]))
+        if len(beyond):
+            raise InputError(
+                f"{path}: token[{beyond[0]}] is {arrays['token'][beyond[0]]} but token_text has "
+                f"{len(arrays['token_text'])} entries; give the text of each id"
+            )
+    if "x" in arrays:
+        _need(path, "x", arrays["x"], "f", 2)
+        if len(arrays["x"]) != rows:
+            raise InputError(f"{path}: x has {len(arrays['x'])} rows, expected {rows}; give the input of each row")
+        if not np.isfinite(arrays["x"].astype(np.float16)).all():
+            raise InputError(f"{path}: x is not finite in float16; scale it or leave it out")
+
+
+def _read_weights(path: Path, n_latents: int, x: Array | None) -> dict[str, npt.NDArray[np.float32]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the safetensors of the SAE's weights")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as safetensors ({error}); save it again") from error
+    unknown = sorted(set(tensors) - set(WEIGHTS))
+    if unknown or not tensors:
+        what = f"an unknown tensor '{unknown[0]}'" if unknown else "no tensor"
+        raise InputError(f"{path} holds {what}; known are {', '.join(WEIGHTS)}")
+    width = {"W_dec": -1, "W_enc": 0, "b_dec": 0}
+    widths = {tensors[n].shape[axis] for n, axis in width.items() if n in tensors and tensors[n].ndim}
+    if x is not None:
+        widths.add(x.shape[1])
+    d = widths.pop() if widths else 0
+    expected = {"W_dec": (n_latents, d), "W_enc": (d, n_latents), "b_enc": (n_latents,), "b_dec": (d,)}
+    expected["threshold"] = (n_latents,)
+    for name, tensor in tensors.items():
+        if widths or tensor.shape != expected[name]:
+            other = f", or another d than {sorted({d, *widths})}" if widths else ""
+            raise InputError(f"{path}: {name} has shape {list(tensor.shape)}, expected {list(expected[name])}{other}")
+        if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} is not all finite floats; save it again")
+    return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
+
+
+def _documents(doc: Array | None, rows: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Number the documents 0, 1, ... and the tokens within each; both int32 [T]."""
+    if doc is None:
+        return np.zeros(rows, np.int32), np.arange(rows, dtype=np.int32)
+    starts = np.flatnonzero(np.diff(doc.astype(np.int64), prepend=-1))
+    lengths = np.diff(np.append(starts, rows))
+    number = np.repeat(np.arange(len(starts), dtype=np.int32), lengths)
+    position = np.arange(rows) - np.repeat(starts, lengths)
+    return number, position.astype(np.int32)

@@ -1,0 +1,123 @@
+"""The tables directory of a capture: which tables are there, from what each was made, and whether that still holds.
+
+`tables/manifest.json` names, for each table, the hash of its bytes and of everything that it was made from. A table
+counts as current only when both agree, so a run that was killed half way, or settings that changed, are seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cofire.errors import CaptureError
+from cofire.ingest.capture_dir import MANIFEST, CaptureDir
+from cofire.ingest.files import sha256_of, write_parquet, write_text
+from cofire.schema.tables import TABLES, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class TableInfo(BaseModel):
+    """One table: its hash and size, what it was made from, and the settings and figures of that run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sha256: str
+    rows: int
+    made_from: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    figures: dict[str, int | float] = Field(default_factory=dict)
+
+
+def digest(*parts: object) -> str:
+    """Return the SHA-256 of the parts as JSON: one fingerprint for `made_from`."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def capture_digest(capture: CaptureDir) -> str:
+    """Return a fingerprint of everything in a capture that a table can depend on."""
+    manifest = capture.manifest
+    files = ["weights.safetensors", "text.parquet", "vocabulary.parquet"]
+    present = {name: sha256_of(capture.path / name) for name in files if (capture.path / name).is_file()}
+    return digest(manifest.uid, manifest.n_latents, [shard.sha256 for shard in manifest.shards], present)
+
+
+def table_infos(capture: CaptureDir) -> dict[str, TableInfo]:
+    """Return what is recorded of each table; empty before the first count.
+
+    Raises:
+        CaptureError: the record is damaged.
+    """
+    path = capture.tables / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        return {name: TableInfo(**info) for name, info in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (ValidationError, ValueError, AttributeError, TypeError) as error:
+        raise CaptureError(f"{path} is damaged; remove {capture.tables} and count again") from error
+
+
+def is_current(capture: CaptureDir, name: str, made_from: str) -> bool:
+    """Return True when the table is there, whole, and made from just this."""
+    info = table_infos(capture).get(name)
+    path = capture.tables / f"{name}.parquet"
+    return info is not None and info.made_from == made_from and path.is_file() and sha256_of(path) == info.sha256
+
+
+def save_tables(
+    capture: CaptureDir,
+    tables: dict[str, pa.Table],
+    made_from: str,
+    settings: dict[str, Any],
+    figures: dict[str, int | float],
+) -> None:
+    """Write tables that belong together, and record them in one step after the last is on the disk."""
+    infos = table_infos(capture)
+    capture.tables.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        path = capture.tables / f"{name}.parquet"
+        write_parquet(path, table)
+        infos[name] = TableInfo(
+            sha256=sha256_of(path), rows=table.num_rows, made_from=made_from, settings=settings, figures=figures
+        )
+    record = {name: info.model_dump() for name, info in sorted(infos.items())}
+    write_text(capture.tables / MANIFEST, json.dumps(record, indent=1) + "\n")
+
+
+def read_table(capture: CaptureDir, table: Table) -> pa.Table:
+    """Read one table, with the columns of its schema.
+
+    Raises:
+        CaptureError: it is not there, or is not what was recorded.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = capture.tables / f"{table.name}.parquet"
+    info = table_infos(capture).get(table.name)
+    if info is None or not path.is_file():
+        maker = "count" if table.name in {t.name for t in TABLES[:4]} else "analyze"
+        raise CaptureError(f"{path} is missing; run `cofire {maker} {capture.path}`")
+    if sha256_of(path) != info.sha256:
+        raise CaptureError(f"{path} is not the file that was recorded; run `cofire count {capture.path}` again")
+    try:
+        return pq.read_table(path, schema=table.arrow_schema())
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CaptureError(f"{path} cannot be read ({error}); run `cofire count {capture.path}` again") from error
+
+
+def work_directory(capture: CaptureDir, made_from: str) -> Path:
+    """Make and return the directory for the passes of an unfinished count; those of other settings are removed."""
+    import shutil
+
+    work = capture.tables / f".work-{made_from[:16]}"
+    for other in capture.tables.glob(".work-*"):
+        if other != work:
+            shutil.rmtree(other)
+    work.mkdir(parents=True, exist_ok=True)
+    return work

@@ -1,0 +1,148 @@
+"""Documents as token ids: tokenised once, kept in `text.parquet`, cut into windows for the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cofire.ingest.capture_dir import TextInfo
+from cofire.ingest.files import write_atomically
+
+__all__ = ["TokenisedDocument", "Window", "read_tokens", "shards_of", "tokenise", "windows", "write_tokens"]
+
+TokenisedDocument = tuple[str, npt.NDArray[np.int32]]
+
+# Documents handed to the tokenizer at once: it works through them in parallel.
+TOKENISE_AT_ONCE = 64
+# Tokens in one row group of text.parquet, which is what is in memory at a time.
+ROW_GROUP_TOKENS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the model sees of a document at once: `tokens` int32 [n] from offset `start`, without an inserted BOS."""
+
+    document: int
+    start: int
+    tokens: npt.NDArray[np.int32]
+
+
+def tokenise(
+    documents: Iterable[tuple[str, str]],
+    encode: Callable[[list[str]], list[list[int]]],
+    limit: int | None = None,
+) -> Iterator[TokenisedDocument]:
+    """Yield (name, int32 token ids) of each document with a token, until `limit` tokens; the last document is cut.
+
+    Args:
+        documents: (name, text) pairs.
+        encode: texts to token ids, without special tokens added.
+        limit: total number of tokens, or None for all.
+    """
+    left = limit
+    source = iter(documents)
+    while left is None or left > 0:
+        # Near the limit few documents are asked for, so that a bad line far behind it does not matter.
+        chunk = list(islice(source, 1 if left is not None and left < 10_000 else TOKENISE_AT_ONCE))
+        if not chunk:
+            return
+        for (name, _), ids in zip(chunk, encode([text for _, text in chunk]), strict=True):
+            tokens = np.asarray(ids[:left], np.int32)
+            if len(tokens) == 0:
+                continue
+            yield name, tokens
+            if left is not None:
+                left -= len(tokens)
+                if left == 0:
+                    return
+
+
+def write_tokens(path: Path, documents: Iterable[TokenisedDocument], sources: list[str]) -> TextInfo:
+    """Write `text.parquet` atomically, one row group in memory at a time.
+
+    Returns:
+        The numbers of documents and tokens, and the hash of the tokens (as `read_tokens` recomputes it).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [("document", pa.int32()), ("name", pa.string()), ("tokens", pa.list_(pa.field("element", pa.int32())))]
+    )
+    digest = hashlib.sha256()
+    count = total = 0
+
+    def write(part: Path) -> None:
+        nonlocal count, total
+        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+            group: list[TokenisedDocument] = []
+            size = 0
+
+            def flush() -> None:
+                nonlocal count, size
+                numbers = range(count, count + len(group))
+                names, tokens = [name for name, _ in group], [tokens for _, tokens in group]
+                writer.write_table(pa.table([pa.array(c) for c in (numbers, names)] + [tokens], schema=schema))
+                count += len(group)
+                group.clear()
+                size = 0
+
+            for name, tokens in documents:
+                _add(digest, tokens)
+                group.append((name, tokens))
+                size += len(tokens)
+                total += len(tokens)
+                if size >= ROW_GROUP_TOKENS:
+                    flush()
+            if group:
+                flush()
+
+    write_atomically(path, write)
+    return TextInfo(sources=sources, documents=count, tokens=total, sha256=digest.hexdigest())
+
+
+def read_tokens(path: Path) -> Iterator[npt.NDArray[np.int32]]:
+    """Yield the tokens of each document of `text.parquet` in order, one row group in memory at a time."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            column = file.read_row_group(group, columns=["tokens"]).column("tokens").combine_chunks()
+            chunk = column.chunk(0) if hasattr(column, "chunk") else column
+            offsets, flat = chunk.offsets.to_numpy(), chunk.values.to_numpy()
+            for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+                yield flat[start:end].astype(np.int32)
+
+
+def hash_of_tokens(path: Path) -> str:
+    """Return the hash of the tokens in `text.parquet`, equal to `TextInfo.sha256` if it is whole."""
+    digest = hashlib.sha256()
+    for tokens in read_tokens(path):
+        _add(digest, tokens)
+    return digest.hexdigest()
+
+
+def _add(digest: Any, tokens: npt.NDArray[np.int32]) -> None:
+    digest.update(len(tokens).to_bytes(8, "little"))
+    digest.update(tokens.astype("<i4").tobytes())
+
+
+def windows(documents: Iterable[npt.NDArray[np.int32]], length: int) -> Iterator[Window]:
+    """Cut each document into windows of `length` tokens, the last one shorter."""
+    for number, tokens in enumerate(documents):
+        for start in range(0, len(tokens), length):
+            yield Window(number, start, tokens[start : start + length])
+
+
+def shards_of(source: Iterable[Window], size: int) -> Iterator[list[Window]]:
+    """Group windows into lists of `size`, the last one shorter."""
+    iterator = iter(source)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

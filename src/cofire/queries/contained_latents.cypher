@@ -1,0 +1,29 @@
+// name: contained_latents
+// description: Pairs in which one latent fires only where the other does, but not the reverse: candidates for parent
+//   and child. Containment of firing alone is no proof.
+// param sae: string - uid of the SAE (RELEASE/SAE_ID)
+// param min_p: float 0..1 = 0.8 - least P(the container fires | the contained one fires)
+// param max_reverse: float 0..1 = 0.5 - largest P(the contained one fires | the container fires)
+// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// returns contained: integer - index of the latent that fires inside the other
+// returns container: integer - index of the other
+// returns p_container_given_contained: float - P(the container fires | the contained one fires)
+// returns p_contained_given_container: float - P(the contained one fires | the container fires)
+// returns count: integer - tokens on which both fire
+// returns log_odds: float - log odds of the joint firing less those expected (natural log)
+// returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
+// returns contained_tokens: list<string> or null - the tokens that the contained latent fires on most often
+// returns container_tokens: list<string> or null - the tokens that the container fires on most often
+
+MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
+MATCH (a)-[r:CO_FIRES]->(b:Latent)
+WHERE (r.pBGivenA >= $min_p AND r.pAGivenB <= $max_reverse) OR (r.pAGivenB >= $min_p AND r.pBGivenA <= $max_reverse)
+WITH a, b, r, r.pBGivenA >= $min_p AND r.pAGivenB <= $max_reverse AS inside_b
+WITH r, CASE WHEN inside_b THEN a ELSE b END AS x, CASE WHEN inside_b THEN b ELSE a END AS y,
+     CASE WHEN inside_b THEN r.pBGivenA ELSE r.pAGivenB END AS p,
+     CASE WHEN inside_b THEN r.pAGivenB ELSE r.pBGivenA END AS reverse
+RETURN x.index AS contained, y.index AS container, p AS p_container_given_contained,
+       reverse AS p_contained_given_container, r.count AS count, r.logOdds AS log_odds,
+       r.decoderCosine AS decoder_cosine, x.topTokens AS contained_tokens, y.topTokens AS container_tokens
+ORDER BY p_container_given_contained DESC, log_odds DESC, contained, container
+LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END

@@ -1,0 +1,226 @@
+"""The Python API: ask a store questions, by library query or in Cypher, and get DataFrames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from cofire.errors import CofireError, QueryError
+from cofire.queries.library import Query, find_query, library, nearest
+from cofire.settings import load_settings
+from cofire.store import Rows, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["KnowledgeBase"]
+
+# Cypher is never a single word, the name of a query always is.
+_SINGLE_WORD = re.compile(r"\s*\w*\s*")
+
+
+class KnowledgeBase:
+    """A store opened for reading. Use it as a context manager, or call `close`.
+
+        with KnowledgeBase("cofire-store") as kb:
+            kb.saes()
+            kb.query("strongest_neighbours", sae="release/sae_id", index=42, limit=10)
+            kb.cypher("MATCH (l:Latent {uid: $uid}) RETURN l.mean", uid="release/sae_id/42")
+
+    Library queries see only SAEs whose load is complete. Every method may raise StoreError (the store failed) and
+    TimeLimit (an answer took longer than `timeout`).
+
+    Args:
+        location: a directory, or a bolt:// or neo4j:// URL; by default what COFIRE_STORE or `cofire.toml` says, then
+            ./cofire-store.
+        username: of the server; by default NEO4J_USERNAME.
+        password: of the server; by default NEO4J_PASSWORD.
+        database: of the server; by default NEO4J_DATABASE, then `neo4j`.
+        timeout: seconds that one answer may take; None for no limit.
+
+    Raises:
+        StoreError: there is no store, or its server cannot be reached.
+        StoreBusy: another process holds the store and cannot share it.
+    """
+
+    def __init__(
+        self,
+        location: str | Path | None = None,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        database: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        settings = load_settings(
+            store=None if location is None else str(location), username=username, password=password, database=database
+        )
+        secret = settings.password
+        self._timeout = timeout
+        self._store = open_store(
+            settings.store,
+            username=settings.username,
+            password=None if secret is None else secret.get_secret_value(),
+            database=settings.database,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store. May be called twice."""
+        self._store.close()
+
+    def query(self, name: str, /, **parameters: Any) -> pd.DataFrame:
+        """Run a query of the library and return all its rows.
+
+        Args:
+            name: the query's name; `queries()` lists them.
+            **parameters: the query's parameters; NumPy numbers and arrays will do.
+
+        Returns:
+            One column for each of the query's columns, of types Int64, Float64, boolean, string, or object for lists.
+            Null is pd.NA. An empty result has the same columns.
+
+        Raises:
+            QueryError: the query, a parameter, the SAE, the latent or the cluster is unknown (the nearest name is
+                given), or a parameter is missing or of the wrong type.
+        """
+        from cofire.queries.frames import typed_frame
+
+        query = find_query(name)
+        rows = self._rows(query, parameters)
+        return typed_frame(rows.columns, [column.type.base for column in query.columns], rows.rows)
+
+    def cypher(self, text: str, /, **parameters: Any) -> pd.DataFrame:
+        """Run Cypher of one's own that only reads, and return all its rows.
+
+        It sees what is being loaded, too: ask for `(:Sae {status: 'ready'})` to leave that out.
+
+        Args:
+            text: the Cypher.
+            **parameters: the values of its $parameters.
+
+        Returns:
+            One column for each of the result's, typed by the values in it (see `cofire.queries.frames`). Nodes and
+            relationships are dicts of their properties.
+
+        Raises:
+            WriteRefused: the text would write, or call a procedure that is not known to read only.
+            QueryError: the server does not accept the text, or lacks a parameter.
+        """
+        from cofire.queries.frames import untyped_frame
+
+        self._store.guard(text, parameters)
+        rows = self._store.read(text, parameters, self._timeout)
+        return untyped_frame(rows.columns, rows.rows)
+
+    def iter(self, query: str, /, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Stream the rows of a library query or of Cypher: memory does not grow with their number.
+
+        Args:
+            query: the name of a library query, if it is a single word; else Cypher.
+            **parameters: as for `query` and `cypher`.
+
+        Returns:
+            An iterator of one dict a row, by column name, of plain Python values (null is None). Errors in the query
+            or its parameters are raised here, before the first row.
+
+        Raises:
+            QueryError, WriteRefused: as `query` and `cypher`.
+        """
+        if _SINGLE_WORD.fullmatch(query):
+            found = find_query(query.strip())
+            bound = found.bind(parameters)
+            return self._stream(found.text, bound, found)
+        self._store.guard(query, parameters)
+        return self._stream(query, parameters, None)
+
+    def saes(self) -> pd.DataFrame:
+        """Return every SAE whose load is complete, one row each: uid, what it reads, its counts (query `saes`)."""
+        return self.query("saes")
+
+    def queries(self) -> pd.DataFrame:
+        """Return the library, one row a query: name, signature, description, columns."""
+        from cofire.queries.frames import typed_frame
+
+        rows = [(q.name, q.signature, q.description, [c.name for c in q.columns]) for q in library().values()]
+        names = ("name", "signature", "description", "columns")
+        return typed_frame(names, ("string", "string", "string", "list<string>"), rows)
+
+    def report(self, sae: str, out: str | Path) -> Path:
+        """Write one self-contained HTML page about an SAE, and its pictures as PNG files.
+
+        Args:
+            sae: the SAE's uid.
+            out: directory for the page and the pictures; it is made.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            QueryError: no such SAE, or its load is not complete.
+        """
+        from cofire.analysis.report import write_report
+        from cofire.queries.report_data import report_data
+
+        return write_report(report_data(self, sae), Path(out))
+
+    def _rows(self, query: Query, parameters: dict[str, Any]) -> Rows:
+        bound = query.bind(parameters)
+        rows = self._store.read(query.text, bound, self._timeout)
+        _same_columns(query, rows.columns)
+        if not rows.rows:
+            self._explain_nothing(bound)
+        return rows
+
+    def _stream(self, text: str, parameters: dict[str, Any], query: Query | None) -> Iterator[dict[str, Any]]:
+        none = True
+        for columns, row in self._store.stream(text, parameters, self._timeout):
+            none = False
+            yield dict(zip(columns, row, strict=True))
+        if none and query is not None:
+            self._explain_nothing(parameters)
+
+    def _explain_nothing(self, bound: dict[str, Any]) -> None:
+        """Raise QueryError where an answer has no rows because its SAE, latent or cluster does not exist."""
+        if "sae" in bound:
+            saes = {row[0]: row[1] for row in self._ready()}
+            if bound["sae"] not in saes:
+                raise QueryError(_unknown_sae(bound["sae"], list(saes)))
+            indices = [bound[p] for p in ("index", "a", "b") if p in bound] + list(bound.get("indices", []))
+            beyond = [i for i in indices if not 0 <= i < saes[bound["sae"]]]
+            if beyond:
+                raise QueryError(f"latent {beyond[0]} of {bound['sae']}: its latents are 0 to {saes[bound['sae']] - 1}")
+        if "cluster" in bound and not self._store.read(_CLUSTER, {"cluster": bound["cluster"]}, self._timeout).rows:
+            raise QueryError(f"unknown cluster {bound['cluster']}; `densest_clusters` lists those of an SAE")
+
+    def _ready(self) -> list[tuple[Any, ...]]:
+        return self._store.read(_READY, {}, self._timeout).rows
+
+
+_READY = "MATCH (s:Sae {status: 'ready'}) RETURN s.uid AS uid, s.nLatents AS latents ORDER BY uid"
+_CLUSTER = """MATCH (c:Cluster {uid: $cluster})
+MATCH (s:Sae) WHERE s.uid = c.sae AND s.status = 'ready'
+RETURN c.uid AS cluster"""
+
+
+def _same_columns(query: Query, columns: tuple[str, ...]) -> None:
+    declared = tuple(column.name for column in query.columns)
+    if columns != declared:
+        raise CofireError(f"{query.file}:{query.line}: it returns {', '.join(columns)}, its header says otherwise")
+
+
+def _unknown_sae(uid: str, ready: list[str]) -> str:
+    if not ready:
+        return f"unknown SAE {uid}: the store holds none; load one with `cofire ingest`"
+    shown = ", ".join(ready[:10]) + (f" and {len(ready) - 10} more" if len(ready) > 10 else "")
+    return f"unknown SAE {uid}{nearest(uid, ready)}; ready are {shown}"

@@ -1,0 +1,17 @@
+// name: latent_tokens
+// description: The tokens on which one latent fires, most frequent first.
+// param sae: string - uid of the SAE (RELEASE/SAE_ID)
+// param index: integer 0.. - the latent's index
+// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// returns token: integer - token id
+// returns text: string - the token as text
+// returns count: integer - firings of the latent on it
+// returns share: float - count / firings of the latent
+// returns lift: float or null - share / share of the token among all counted tokens
+
+MATCH (s:Sae {uid: $sae, status: 'ready'})
+MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
+MATCH (a)-[f:FIRES_ON]->(t:Token)
+RETURN t.token AS token, t.text AS text, f.count AS count, f.share AS share, f.lift AS lift
+ORDER BY count DESC, token
+LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END

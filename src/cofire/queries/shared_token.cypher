@@ -1,0 +1,27 @@
+// name: shared_token
+// description: The latents of one SAE that have a token among those on which they fire most often, most devoted to it
+//   first.
+// param sae: string - uid of the SAE (RELEASE/SAE_ID)
+// param text: string - the token as text
+// param spaced: boolean = true - also find the token with a space before it, as it stands inside a sentence
+// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// returns index: integer - the latent's index
+// returns token: integer - token id
+// returns text: string - the token as text
+// returns count: integer - firings of the latent on it
+// returns share: float - count / firings of the latent
+// returns lift: float or null - share / share of the token among all counted tokens
+// returns firing_count: integer - tokens on which the latent fires
+// returns cluster: string or null - uid of its cluster
+// returns top_tokens: list<string> or null - the tokens that it fires on most often
+
+MATCH (s:Sae {uid: $sae, status: 'ready'})
+UNWIND CASE WHEN $spaced THEN [$text, ' ' + $text] ELSE [$text] END AS wanted
+MATCH (t:Token) WHERE t.text = wanted
+MATCH (t)<-[f:FIRES_ON]-(a:Latent) WHERE a.sae = s.uid
+OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
+RETURN a.index AS index, t.token AS token, t.text AS text,
+       f.count AS count, f.share AS share, f.lift AS lift, a.firingCount AS firing_count, c.uid AS cluster,
+       a.topTokens AS top_tokens
+ORDER BY share DESC, count DESC, index, token
+LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END

@@ -1,0 +1,40 @@
+// name: strongest_edges
+// description: The co-firing pairs of one SAE, strongest first.
+// param sae: string - uid of the SAE (RELEASE/SAE_ID)
+// param by: log_odds|count|jaccard|phi|npmi|lift|decoder_cosine = "log_odds" - measure that orders the rows
+// param min_count: integer 0.. = 0 - leave out pairs with fewer joint firings
+// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// returns a: integer - the lower index
+// returns b: integer - the higher index
+// returns count: integer - tokens on which both fire
+// returns expected: float - joint firings if the two were independent
+// returns log_odds: float - log odds of the joint firing less those expected (natural log)
+// returns jaccard: float - count / tokens on which either fires
+// returns phi: float or null - correlation of the two firing indicators
+// returns npmi: float or null - normalised pointwise mutual information
+// returns lift: float - count / expected
+// returns p_b_given_a: float - P(b fires | a fires)
+// returns p_a_given_b: float - P(a fires | b fires)
+// returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
+// returns tokens_a: list<string> or null - the tokens that a fires on most often
+// returns tokens_b: list<string> or null - the tokens that b fires on most often
+
+MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
+MATCH (a)-[r:CO_FIRES]->(b:Latent) WHERE r.count >= $min_count
+WITH a, r, b,
+     CASE $by
+       WHEN 'log_odds' THEN r.logOdds
+       WHEN 'count' THEN r.count
+       WHEN 'jaccard' THEN r.jaccard
+       WHEN 'phi' THEN r.phi
+       WHEN 'npmi' THEN r.npmi
+       WHEN 'lift' THEN r.lift
+       WHEN 'decoder_cosine' THEN r.decoderCosine
+     END AS measure
+ORDER BY measure IS NULL, measure DESC, a.index, b.index
+LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
+       r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
+       r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b, r.decoderCosine AS decoder_cosine,
+       a.topTokens AS tokens_a, b.topTokens AS tokens_b
+ORDER BY measure IS NULL, measure DESC, a, b

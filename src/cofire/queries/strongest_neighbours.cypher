@@ -1,0 +1,42 @@
+// name: strongest_neighbours
+// description: The latents that co-fire with one latent, strongest first.
+// param sae: string - uid of the SAE (RELEASE/SAE_ID)
+// param index: integer 0.. - the latent's index
+// param by: log_odds|count|jaccard|phi|npmi|lift|decoder_cosine = "log_odds" - measure that orders the rows
+// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// returns index: integer - the neighbour's index
+// returns count: integer - tokens on which both fire
+// returns expected: float - joint firings if the two were independent
+// returns log_odds: float - log odds of the joint firing less those expected (natural log)
+// returns jaccard: float - count / tokens on which either fires
+// returns phi: float or null - correlation of the two firing indicators
+// returns npmi: float or null - normalised pointwise mutual information
+// returns lift: float - count / expected
+// returns p_neighbour_given_latent: float - P(the neighbour fires | the latent fires)
+// returns p_latent_given_neighbour: float - P(the latent fires | the neighbour fires)
+// returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
+// returns firing_count: integer - tokens on which the neighbour fires
+// returns cluster: string or null - uid of the neighbour's cluster
+// returns top_tokens: list<string> or null - the tokens that the neighbour fires on most often
+
+MATCH (s:Sae {uid: $sae, status: 'ready'})
+MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
+MATCH (a)-[r:CO_FIRES]-(b:Latent)
+WITH a, r, b,
+     CASE $by
+       WHEN 'log_odds' THEN r.logOdds
+       WHEN 'count' THEN r.count
+       WHEN 'jaccard' THEN r.jaccard
+       WHEN 'phi' THEN r.phi
+       WHEN 'npmi' THEN r.npmi
+       WHEN 'lift' THEN r.lift
+       WHEN 'decoder_cosine' THEN r.decoderCosine
+     END AS measure
+OPTIONAL MATCH (b)-[:IN]->(c:Cluster)
+RETURN b.index AS index, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
+       r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
+       CASE WHEN a.index < b.index THEN r.pBGivenA ELSE r.pAGivenB END AS p_neighbour_given_latent,
+       CASE WHEN a.index < b.index THEN r.pAGivenB ELSE r.pBGivenA END AS p_latent_given_neighbour,
+       r.decoderCosine AS decoder_cosine, b.firingCount AS firing_count, c.uid AS cluster, b.topTokens AS top_tokens
+ORDER BY measure IS NULL, measure DESC, index
+LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END

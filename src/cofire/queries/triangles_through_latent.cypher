@@ -1,0 +1,29 @@
+// name: triangles_through_latent
+// description: The triangles that one latent closes: pairs of its neighbours that co-fire too, strongest weakest edge
+//   first.
+// param sae: string - uid of the SAE (RELEASE/SAE_ID)
+// param index: integer 0.. - the latent's index
+// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// returns b: integer - index of the second latent
+// returns c: integer - index of the third latent; b < c
+// returns weakest_log_odds: float - the least log_odds of the three edges
+// returns log_odds_ab: float - log_odds of the latent and b
+// returns log_odds_ac: float - log_odds of the latent and c
+// returns log_odds_bc: float - log_odds of b and c
+// returns least_count: integer - the least joint firing count of the three edges
+// returns tokens_b: list<string> or null - the tokens that b fires on most often
+// returns tokens_c: list<string> or null - the tokens that c fires on most often
+
+MATCH (s:Sae {uid: $sae, status: 'ready'})
+MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
+MATCH (a)-[ab:CO_FIRES]-(b:Latent)
+MATCH (b)-[bc:CO_FIRES]->(c:Latent)-[ac:CO_FIRES]-(a)
+WITH b, c, ab, bc, ac,
+     CASE WHEN ab.logOdds <= ac.logOdds THEN ab.logOdds ELSE ac.logOdds END AS weaker,
+     CASE WHEN ab.count <= ac.count THEN ab.count ELSE ac.count END AS fewer
+RETURN b.index AS b, c.index AS c, CASE WHEN weaker <= bc.logOdds THEN weaker ELSE bc.logOdds END AS weakest_log_odds,
+       ab.logOdds AS log_odds_ab, ac.logOdds AS log_odds_ac, bc.logOdds AS log_odds_bc,
+       CASE WHEN fewer <= bc.count THEN fewer ELSE bc.count END AS least_count,
+       b.topTokens AS tokens_b, c.topTokens AS tokens_c
+ORDER BY weakest_log_odds DESC, b, c
+LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END

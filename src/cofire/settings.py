@@ -1,0 +1,66 @@
+"""Settings: flags, then environment, then `cofire.toml` in the working directory, then the defaults below.
+
+Environment variables are `COFIRE_` and the setting's name in capitals (`COFIRE_STORE`, `COFIRE_MEMORY`); the database
+credentials have the names that Neo4j's own tools use.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from cofire.errors import InputError
+
+TOML_FILE = "cofire.toml"
+
+
+class Settings(BaseSettings):
+    """Every setting with its default. Make one with `load_settings`, which turns bad values into one line."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COFIRE_", toml_file=TOML_FILE, extra="forbid", populate_by_name=True, env_ignore_empty=True
+    )
+
+    store: str = Field(default="./cofire-store", description="directory (embedded) or bolt://, neo4j:// URL")
+    username: str | None = Field(default=None, validation_alias=AliasChoices("username", "NEO4J_USERNAME"))
+    password: SecretStr | None = Field(default=None, validation_alias=AliasChoices("password", "NEO4J_PASSWORD"))
+    database: str | None = Field(default=None, validation_alias=AliasChoices("database", "NEO4J_DATABASE"))
+    memory: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=16 * 1024**2, description="bound on the counters")
+    min_count: int = Field(default=20, ge=1, description="fewest joint firings of a kept edge")
+    min_lift: float = Field(default=2.0, ge=0, description="least lift of a kept edge")
+    resolution: float = Field(default=1.0, gt=0, description="CPM resolution of the clusters")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the clusters")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags, environment, file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Return the settings; a flag that is None counts as not given.
+
+    Raises:
+        InputError: a value is out of range or of the wrong type, `cofire.toml` has an unknown name or is not TOML.
+    """
+    import tomllib
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        where = f"--{name.replace('_', '-')}" if name in given else f"COFIRE_{name.upper()} or {TOML_FILE}"
+        raise InputError(f"setting {name} ({where}): {first['msg']}; correct it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{TOML_FILE} is not valid TOML: {error}; correct it") from error

@@ -1,0 +1,357 @@
+"""Open a store and talk to it: one class over the official Neo4j driver, for both backends.
+
+Neo4j         managed transactions; READ access mode refuses writes; the driver's time limit is kept by the server.
+embedded      ArcadeDB keeps neither READ access nor the time limit. So a read is always rolled back and is refused
+              when the server says that it would have written; a query that takes too long is given up here and the
+              server, if it is ours, is ended (it starts again with the next call).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from neo4j import (
+    READ_ACCESS,
+    WRITE_ACCESS,
+    Driver,
+    GraphDatabase,
+    ManagedTransaction,
+    Query,
+    Result,
+    ResultSummary,
+    Session,
+    unit_of_work,
+)
+from neo4j.exceptions import ServiceUnavailable, SessionExpired
+
+from cofire.errors import StoreError, TimeLimit, WriteRefused
+from cofire.store.embedded import EmbeddedServer
+from cofire.store.embedded_child import DATABASE, USER
+from cofire.store.faults import LostConnection, translated
+from cofire.store.guard import check
+from cofire.store.values import Rows, plain
+
+__all__ = ["Store", "open_store"]
+
+_SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
+_BATCH = 1000
+
+Answer = TypeVar("Answer")
+
+# The driver logs each retry as a warning. Whoever wants to see it configures logging; else it stays silent.
+logging.getLogger("neo4j").addHandler(logging.NullHandler())
+
+
+def open_store(
+    location: str | Path,
+    username: str | None = None,
+    password: str | None = None,
+    database: str | None = None,
+    create: bool = False,
+) -> Store:
+    """Open a store. Use it as a context manager.
+
+    Args:
+        location: a directory (embedded), or a URL bolt://, neo4j://, bolt+s://, neo4j+s:// of a Neo4j server.
+        username: of the server; unused for a directory.
+        password: of the server; unused for a directory.
+        database: of the server, "neo4j" if not given; unused for a directory.
+        create: make the embedded store where the directory is missing or empty.
+
+    Raises:
+        StoreError: no store there, the server cannot be reached, or it refuses the user.
+        StoreBusy: another process holds the directory and its server does not answer.
+    """
+    text = str(location)
+    if "://" not in text:
+        store = Store(text, DATABASE, embedded=EmbeddedServer(Path(text), create=create))
+    else:
+        url = urlsplit(text)
+        if url.scheme not in _SCHEMES or not url.hostname:
+            raise StoreError(
+                f"{text.split('@')[-1]} is no store: give a directory, or a URL such as bolt://localhost:7687"
+            )
+        if url.username or url.password:
+            raise StoreError(f"give the user of {url.hostname} in NEO4J_USERNAME and NEO4J_PASSWORD, not in the URL")
+        auth = None if username is None and password is None else (username or "neo4j", password or "")
+        store = Store(text, database or "neo4j", auth=auth)
+    try:
+        store.connect()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+class Store:
+    """An open store. Made by `open_store`; its methods may be called from several threads.
+
+    Attributes:
+        kind: "neo4j" or "embedded".
+        location: the directory or URL, without secrets.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        database: str,
+        *,
+        auth: tuple[str, str] | None = None,
+        embedded: EmbeddedServer | None = None,
+    ) -> None:
+        self.kind: Literal["neo4j", "embedded"] = "neo4j" if embedded is None else "embedded"
+        self.location = location
+        self._database = database
+        self._auth = auth
+        self._embedded = embedded
+        self._driver: Driver | None = None
+        self._given_up: Driver | None = None
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def connect(self) -> Driver:
+        """The driver, connected and verified. Called by every method; the embedded server is started here.
+
+        Raises:
+            StoreError: the server cannot be reached or refuses the user.
+        """
+        with self._opening:
+            if self._driver is None:
+                url, auth = self.location, self._auth
+                if self._embedded is not None:
+                    address = self._embedded.start()
+                    url, auth = f"bolt://127.0.0.1:{address.port}", (USER, address.password)
+                self._driver = self._verified(url, auth)
+            return self._driver
+
+    def _verified(self, url: str, auth: tuple[str, str] | None) -> Driver:
+        with translated(self.location):
+            driver = GraphDatabase.driver(
+                url,
+                auth=auth,
+                notifications_min_severity="OFF",
+                warn_notification_severity="OFF",
+                # A server of our own that is gone does not come back by waiting.
+                max_transaction_retry_time=30.0 if self._embedded is None else 8.0,
+            )
+            try:
+                driver.verify_connectivity()
+                with driver.session(database=self._database) as session:
+                    session.run("RETURN 1").consume()
+            except BaseException as error:
+                driver.close()
+                if isinstance(error, ServiceUnavailable | SessionExpired | OSError):
+                    raise StoreError(
+                        f"cannot reach {self.location}; is the server running there, and is it Neo4j's Bolt port?"
+                    ) from error
+                raise
+        return driver
+
+    def close(self) -> None:
+        """Let go of the server; an embedded one that this process started is stopped. May be called twice."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+        if self._embedded is not None:
+            self._embedded.stop()
+
+    def read(self, text: str, parameters: Mapping[str, Any] | None = None, timeout: float | None = None) -> Rows:
+        """Run one reading statement of cofire's own and return all rows. A user's text goes through `guard` first.
+
+        Args:
+            text: one Cypher statement.
+            parameters: the values of its $parameters.
+            timeout: seconds; None for no limit.
+
+        Raises:
+            QueryError: the server does not accept the statement.
+            WriteRefused: it would write.
+            TimeLimit: the time limit passed.
+            StoreError: the server failed.
+        """
+
+        def work() -> Rows:
+            with self._session(READ_ACCESS) as session:
+                if self._embedded is None:
+                    return session.execute_read(unit_of_work(timeout=timeout)(_run), text, parameters)
+                with session.begin_transaction() as transaction:
+                    rows, summary = _collect(transaction.run(text, _sent(parameters)))
+                    transaction.rollback()
+                _refuse_written(summary)
+                return rows
+
+        return self._limited(work, timeout)
+
+    def stream(
+        self, text: str, parameters: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...]]]:
+        """Run one reading statement and yield (columns, row) as rows arrive; memory does not grow with their number.
+
+        The time limit covers the whole stream, the consumer's own time included. Close the iterator (or exhaust it)
+        to end the query.
+
+        Raises:
+            QueryError, WriteRefused, TimeLimit, StoreError: as `read`, from the first or any later row.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def limited(work: Callable[[], Answer]) -> Answer:
+            return self._limited(work, None if deadline is None else max(deadline - time.monotonic(), 0.001))
+
+        with self._session(READ_ACCESS) as session:
+            server_limit = timeout if self._embedded is None else None
+            with session.begin_transaction(timeout=server_limit) as transaction:
+                result = limited(lambda: transaction.run(text, _sent(parameters)))
+                columns = tuple(result.keys())
+                while batch := limited(lambda: list(islice(result, _BATCH))):
+                    for record in batch:
+                        yield columns, tuple(plain(value) for value in record.values())
+                summary = result.consume()
+                transaction.rollback()
+            if self._embedded is not None:
+                _refuse_written(summary)
+
+    def guard(self, text: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Pass a text typed by a user if it only reads. Nothing is run.
+
+        Raises:
+            WriteRefused: it would write, change the schema, read files, or call a procedure that is not allowed.
+            QueryError: the server does not accept it.
+            StoreError: the server failed.
+        """
+        statement = check(text, unicode_escapes=self.kind == "neo4j")
+        # ArcadeDB cannot EXPLAIN a SHOW.
+        if statement.shows and self.kind == "embedded":
+            return
+        with self._session(READ_ACCESS, explained=True) as session, session.begin_transaction() as transaction:
+            _, summary = _collect(transaction.run("EXPLAIN " + statement.body, _sent(parameters)))
+            transaction.rollback()
+        # ArcadeDB calls every EXPLAIN a write; there `read` looks at the type of the query itself.
+        # "s" (schema, system) is also the type of the one allowed procedure dbms.components.
+        if (
+            self.kind == "neo4j"
+            and summary.query_type != "r"
+            and not (summary.query_type == "s" and statement.procedures)
+        ):
+            raise WriteRefused("the query would write; a query only reads")
+
+    def write(self, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Rows]:
+        """Run statements in one managed transaction, all or nothing, retried on deadlocks and the like.
+
+        Args:
+            statements: (text, parameters) in order. No schema statements.
+
+        Returns:
+            The rows of each statement.
+
+        Raises:
+            QueryError: a statement is not accepted; nothing is written.
+            StoreError: the server failed; nothing is written, unless the connection was lost during the commit.
+        """
+
+        def work(transaction: ManagedTransaction) -> list[Rows]:
+            return [_run(transaction, text, parameters) for text, parameters in statements]
+
+        with self._session(WRITE_ACCESS) as session:
+            return session.execute_write(work)
+
+    def ddl(self, statements: Sequence[str]) -> None:
+        """Run schema statements, each on its own. Each must be idempotent (IF NOT EXISTS).
+
+        Raises:
+            QueryError: a statement is not accepted; those before it stay.
+            StoreError: the server failed.
+        """
+        with self._session(WRITE_ACCESS) as session:
+            for statement in statements:
+                session.run(Query(statement)).consume()
+
+    @contextmanager
+    def _session(self, access: str, *, explained: bool = False) -> Iterator[Session]:
+        """A session; what the driver raises inside becomes a cofire error."""
+        driver = self.connect()
+        try:
+            with (
+                translated(self.location, explained=explained),
+                driver.session(database=self._database, default_access_mode=access) as session,
+            ):
+                yield session
+        except LostConnection as error:
+            if driver is self._given_up:
+                raise TimeLimit(f"{self.location} gave no whole answer within the time limit") from error
+            if self._embedded is None:
+                raise
+            lost = StoreError(self._embedded.lost())
+            self._forget(driver, seconds=2.0)
+            raise lost from error
+
+    def _forget(self, driver: Driver, *, seconds: float) -> None:
+        """Give up a connection; the next call opens a new one. An embedded server of ours is ended with it."""
+        with self._opening:
+            if self._driver is not driver:
+                return
+            self._driver = None
+            if self._embedded is not None:
+                self._embedded.stop(seconds)
+        driver.close()
+
+    def _limited(self, work: Callable[[], Answer], timeout: float | None) -> Answer:
+        """Run `work`; on the embedded store give it up after `timeout` seconds.
+
+        A server of our own is ended, as nothing else stops its query. A shared one is left to finish the query.
+        """
+        if self._embedded is None or timeout is None:
+            return work()
+        driver = self.connect()  # starting the server is not part of the query's time
+        future: Future[Answer] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again by future.result
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True, name="cofire-query").start()
+        try:
+            return future.result(timeout)
+        except TimeoutError as error:
+            self._given_up = driver
+            self._forget(driver, seconds=0.0)
+            raise TimeLimit(f"{self.location} gave no whole answer within the time limit of {timeout:g} s") from error
+
+
+def _sent(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(parameters or {})
+
+
+def _collect(result: Result) -> tuple[Rows, ResultSummary]:
+    columns = tuple(result.keys())
+    rows = [tuple(plain(value) for value in record.values()) for record in result]
+    return Rows(columns, rows), result.consume()
+
+
+def _run(transaction: ManagedTransaction, text: str, parameters: Mapping[str, Any] | None) -> Rows:
+    return _collect(transaction.run(text, _sent(parameters)))[0]
+
+
+def _refuse_written(summary: ResultSummary) -> None:
+    """ArcadeDB says what a query was only after it ran; by then it has been rolled back."""
+    if summary.query_type != "r" and summary.plan is None:
+        raise WriteRefused("the query would write; a query only reads (it was rolled back)")

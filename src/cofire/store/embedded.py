@@ -1,0 +1,230 @@
+"""The embedded store: ArcadeDB as a child process that serves one directory.
+
+    DIRECTORY/store.json    {"format": 1, "engine": "arcadedb", "version": ...}: says that this is a store
+    DIRECTORY/databases/    ArcadeDB's files
+    DIRECTORY/server.log    what the server says; DIRECTORY/log/ what ArcadeDB writes besides
+    DIRECTORY/lock          locked (flock) by the server process for as long as it lives
+    DIRECTORY/owner.json    mode 0600: pid, port and password of the running server, so that others can share it
+
+1. Take the lock. Who has it starts a child, which inherits the locked file: the lock ends with the server, never
+   with the process that started it.
+2. Who does not get it reads owner.json and shares that server.
+3. Neither within the time limit: StoreBusy.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import select
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from cofire.errors import StoreBusy, StoreError
+from cofire.store.embedded_child import OWNER_FILE
+
+__all__ = ["OPEN_SECONDS", "EmbeddedServer"]
+
+OPEN_SECONDS = 60.0
+"""How long opening may take: a damaged database can hang ArcadeDB."""
+
+_FORMAT = 1
+_MARKER = "store.json"
+_LOCK = "lock"
+_LOG = "server.log"
+_LOG_BYTES = 1_000_000
+_STOP_SECONDS = 25.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a running server listens on 127.0.0.1, and its password."""
+
+    port: int
+    password: str
+
+
+class EmbeddedServer:
+    """The server of one store directory: started here, or shared with the process that started it.
+
+    Args:
+        directory: the store.
+        create: make the store where the directory is missing or empty.
+
+    Raises:
+        StoreError: there is no store in `directory` (and `create` is false), or something else is there.
+    """
+
+    def __init__(self, directory: Path, *, create: bool) -> None:
+        self.directory = directory.absolute()
+        self._create = create
+        self._child: subprocess.Popen[bytes] | None = None
+        self._shown = str(directory)
+        _prepare(directory, create)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the server is a child of this process."""
+        return self._child is not None
+
+    def start(self) -> Address:
+        """Start the server, or find the one that runs.
+
+        Raises:
+            StoreBusy: another process holds the directory and its server does not answer.
+            StoreError: the server does not start.
+        """
+        deadline = time.monotonic() + OPEN_SECONDS
+        while True:
+            lock = self._try_lock()
+            if lock is not None:
+                try:
+                    return self._spawn(lock, deadline)
+                finally:
+                    os.close(lock)
+            address = self._running()
+            if address is not None:
+                return address
+            if time.monotonic() > deadline:
+                raise StoreBusy(
+                    f"{self._shown} is held by {self._holder()}, whose server does not answer; end it and try again"
+                )
+            time.sleep(0.1)
+
+    def stop(self, seconds: float = _STOP_SECONDS) -> None:
+        """End the child by closing its input, by force after `seconds`. A shared server is left alone."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if child.stdin is not None:
+            child.stdin.close()
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+    def lost(self) -> str:
+        """One line for the user when the server has gone away while it was used."""
+        if self.owned:
+            log = self.directory / _LOG
+            return f"the server of {self._shown} has ended unexpectedly; see {log} and run the command again"
+        return f"the process that held {self._shown} and shared it has ended; run the command again"
+
+    def _try_lock(self) -> int | None:
+        file = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return None
+        return file
+
+    def _spawn(self, lock: int, deadline: float) -> Address:
+        """Start a child that takes over the locked file."""
+        (self.directory / OWNER_FILE).unlink(missing_ok=True)
+        password = secrets.token_urlsafe(24)
+        log = self.directory / _LOG
+        mode = "ab" if log.exists() and log.stat().st_size < _LOG_BYTES else "wb"
+        with log.open(mode) as file:
+            child = subprocess.Popen(  # noqa: S603 - this very Python
+                [sys.executable, "-P", "-m", "cofire.store.embedded_child", str(self.directory)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                pass_fds=[lock],
+                start_new_session=True,  # Ctrl-C in the terminal is for the parent alone
+            )
+        self._child = child
+        try:
+            request = {"password": password, "create": self._create}
+            answer = _ask(child, json.dumps(request), deadline - time.monotonic())
+        except BaseException:
+            child.kill()
+            self.stop()
+            raise
+        if answer is None:
+            child.kill()
+            self.stop()
+            raise StoreError(
+                f"{self._shown} did not open within {OPEN_SECONDS:.0f} s and may be damaged (see {log}); "
+                "load the captures into a new directory with `cofire ingest`"
+            )
+        if "port" not in answer:
+            self.stop()
+            raise StoreError(f"{self._shown} does not open: {answer.get('error', 'its server ended')} (see {log})")
+        return Address(port=int(str(answer["port"])), password=password)
+
+    def _running(self) -> Address | None:
+        """The server that owner.json names, if it is alive."""
+        try:
+            owner = json.loads((self.directory / OWNER_FILE).read_text(encoding="utf-8"))
+            os.kill(owner["pid"], 0)
+            with socket.create_connection(("127.0.0.1", owner["port"]), timeout=2.0):
+                return Address(port=owner["port"], password=owner["password"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _holder(self) -> str:
+        try:
+            owner = json.loads((self.directory / OWNER_FILE).read_text(encoding="utf-8"))
+            return f"process {owner['parent']} (server {owner['pid']})"
+        except (OSError, ValueError, KeyError):
+            return "another process"
+
+
+def _ask(child: subprocess.Popen[bytes], request: str, seconds: float) -> dict[str, object] | None:
+    """Send one line and wait for the line that answers it: {} if the child ends without one, None if it is late."""
+    assert child.stdin is not None  # noqa: S101 - both are pipes
+    assert child.stdout is not None  # noqa: S101
+    try:
+        child.stdin.write(request.encode() + b"\n")
+        child.stdin.flush()
+    except BrokenPipeError:
+        return {}
+    ready, _, _ = select.select([child.stdout], [], [], max(seconds, 0.0))
+    if not ready:
+        return None
+    line = child.stdout.readline()
+    return dict(json.loads(line)) if line else {}
+
+
+def _prepare(directory: Path, create: bool) -> None:
+    """Check that `directory` is a store; make it one where that is asked for."""
+    marker = directory / _MARKER
+    try:
+        if marker.is_file():
+            _check_marker(directory, marker)
+            return
+        if not create:
+            raise StoreError(f"no store at {directory}; run `cofire ingest CAPTURE --store {directory}` first")
+        if directory.exists() and not directory.is_dir():
+            raise StoreError(f"{directory} is a file; name a directory for the store")
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(entry.name not in (_MARKER + ".new", _LOCK) for entry in directory.iterdir()):
+            raise StoreError(f"{directory} holds other files and is no store; name a new or empty directory")
+        new = directory / (_MARKER + ".new")
+        text = json.dumps({"format": _FORMAT, "engine": "arcadedb", "version": version("arcadedb-embedded")})
+        new.write_text(text + "\n", encoding="utf-8")
+        new.replace(marker)
+    except OSError as error:
+        raise StoreError(f"the store {directory} cannot be used: {error.strerror or error}") from error
+
+
+def _check_marker(directory: Path, marker: Path) -> None:
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        known = found["format"] == _FORMAT and found["engine"] == "arcadedb"
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{marker} is damaged; load the captures into a new directory with `cofire ingest`") from error
+    if not known:
+        raise StoreError(f"{directory} was made by another version of cofire; load the captures into a new directory")

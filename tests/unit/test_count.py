@@ -1,0 +1,219 @@
+"""Counting against brute force, and tables worked by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import arrays_of, dense, make_capture, random_arrays
+from cofire.errors import CaptureError
+from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.count import CountSettings, count
+from cofire.ingest.measures import pair_measures
+from cofire.ingest.pairs import PairCounter, firing_matrix, row_blocks
+from cofire.ingest.table_files import read_table, table_infos
+from cofire.schema.tables import CONTEXTS, EDGES, LATENTS, TABLES, TOKENS
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("memory", [1, 2000, 10**9])
+def test_pairs_equal_brute_force_for_any_block_size(tmp_path: Path, seed: int, memory: int) -> None:
+    arrays = random_arrays(seed, n_latents=17)
+    capture = make_capture(tmp_path, arrays)
+    fires = (dense(arrays) > 0).astype(np.int64)
+    truth = np.triu(fires.T @ fires, 1)
+    got = np.zeros_like(truth)
+    blocks = row_blocks(17, memory)
+    assert [b for b, _ in blocks[1:]] == [e for _, e in blocks[:-1]]
+    for start, stop in blocks:
+        counter = PairCounter(17, start, stop)
+        for shard in capture.shards():
+            counter.add(firing_matrix(shard, 17))
+        a, b, joint = counter.pairs()
+        got[a, b] = joint
+    np.testing.assert_array_equal(got, truth)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 19), st.randoms())
+@settings(max_examples=30, deadline=None)
+def test_counters_merge_in_any_order(seed: int, cuts: int, shuffle: object) -> None:
+    rng = np.random.default_rng(seed)
+    fires = rng.random((200, 9)) < rng.uniform(0, 0.6, 9)
+    parts = np.array_split(fires, cuts)
+    shuffle.shuffle(parts)  # type: ignore[attr-defined]
+    total = PairCounter(9, 2, 6)
+    for part in parts:
+        import scipy.sparse as sp
+
+        one = PairCounter(9, 2, 6)
+        one.add(sp.csr_array(part.astype(np.int64)))
+        total.merge(one)
+    truth = np.triu(fires.astype(int).T @ fires, 1)[2:6]
+    got = np.zeros_like(truth)
+    a, b, joint = total.pairs()
+    got[a - 2, b] = joint
+    np.testing.assert_array_equal(got, truth)
+
+
+def test_counters_pass_2_to_the_32() -> None:
+    import scipy.sparse as sp
+
+    counter = PairCounter(2, 0, 2)
+    block = sp.csr_array(np.full((1, 2), 2**31, np.int64))
+    counter.add(block)
+    assert counter.pairs()[2][0] == 2**62
+
+
+def test_measures_by_hand() -> None:
+    # 10 tokens; a fires on 4, b on 5, both on 3.
+    m = {k: float(v[0]) for k, v in pair_measures(np.array([3]), np.array([4]), np.array([5]), 10).items()}
+    assert m["expected"] == 2.0
+    assert m["lift"] == 1.5
+    assert m["jaccard"] == 0.5
+    assert m["p_b_given_a"] == 0.75
+    assert m["p_a_given_b"] == 0.6
+    assert m["phi"] == pytest.approx((10 * 3 - 20) / math.sqrt(4 * 6 * 5 * 5))
+    assert m["npmi"] == pytest.approx(math.log(1.5) / -math.log(0.3))
+    observed = math.log((3.5 * 4.5) / (1.5 * 2.5))
+    independent = math.log((2.5 * 3.5) / (2.5 * 3.5))
+    assert m["log_odds"] == pytest.approx(observed - independent)
+
+
+def test_measures_where_they_are_undefined() -> None:
+    m = pair_measures(np.array([10, 4]), np.array([10, 10]), np.array([10, 4]), 10)
+    assert np.isnan(m["phi"]).all()
+    assert m["npmi"][0] == 1.0
+    assert m["npmi"][1] == 0.0
+    np.testing.assert_allclose(m["log_odds"], 0, atol=1e-12)
+
+
+def test_edge_rule(tmp_path: Path) -> None:
+    # 0 and 1 go together 30 times of 100; 2 fires always, so its lift is 1.
+    rows = [{0: 1.0, 1: 1.0, 2: 1.0}] * 30 + [{2: 1.0}] * 70
+    capture = make_capture(tmp_path, arrays_of(rows, 3))
+    count(capture, CountSettings(min_count=30))
+    edges = read_table(capture, EDGES).to_pylist()
+    assert [(e["a"], e["b"], e["count"]) for e in edges] == [(0, 1, 30)]
+    assert edges[0]["decoder_cosine"] is None
+    assert edges[0]["phi"] == pytest.approx(1.0)
+    figures = table_infos(capture)["edges"].figures
+    assert (figures["pairs_that_co_fired"], figures["pairs_kept"]) == (3, 1)
+    count(capture, CountSettings(min_count=31))
+    assert read_table(capture, EDGES).num_rows == 0
+    count(capture, CountSettings(edges="all"))
+    assert read_table(capture, EDGES).num_rows == 3
+
+
+def test_latents_by_hand(tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, arrays_of([{0: 1.0}, {0: 3.0, 1: 5.0}, {}, {}], 3))
+    count(capture)
+    zero, one, dead = read_table(capture, LATENTS).to_pylist()
+    assert (zero["firing_count"], zero["frequency"], zero["mean"], zero["std"], zero["max"]) == (2, 0.5, 2.0, 1.0, 3.0)
+    assert (zero["mu"], zero["mu_rule"]) == (2.0, "mean")
+    # u = .5 and 1.5, in bins of 1/64
+    assert [i for i, k in enumerate(zero["histogram"]) if k] == [32, 96]
+    assert sum(one["histogram"]) == 1
+    assert dead["dead"] is True
+    assert dead["firing_count"] == 0
+    assert [dead[k] for k in ("mean", "std", "max", "mu", "mu_rule", "histogram")] == [None] * 6
+
+
+def test_tokens_and_contexts_by_hand(tmp_path: Path) -> None:
+    rows = [{0: 1.0}, {0: 2.0}, {}, {0: 4.0}]
+    extra = {"token": np.array([1, 1, 0, 2]), "token_text": np.array(["x", " y", " z"]), "doc": np.array([7, 7, 7, 9])}
+    capture = make_capture(tmp_path, arrays_of(rows, 1, **extra))
+    count(capture)
+    tokens = read_table(capture, TOKENS).to_pylist()
+    assert [(t["text"], t["count"]) for t in tokens] == [(" y", 2), (" z", 1)]
+    assert tokens[0]["share"] == pytest.approx(2 / 3)
+    assert tokens[0]["lift"] == pytest.approx((2 / 3) / (2 / 4))
+    contexts = read_table(capture, CONTEXTS).to_pylist()
+    assert [(c["rank"], c["activation"], c["text"]) for c in contexts] == [
+        (0, 4.0, "« z»"),
+        (1, 2.0, " y« y»x"),
+        (2, 1.0, "« y» yx"),
+    ]
+
+
+def test_contexts_span_the_activation_range(tmp_path: Path) -> None:
+    values = np.linspace(1, 101, 5000)
+    arrays = arrays_of([{0: float(v)} for v in values], 1, token=np.zeros(5000, int))
+    capture = make_capture(tmp_path, arrays)
+    count(capture)
+    activations = [c["activation"] for c in read_table(capture, CONTEXTS).to_pylist()]
+    assert len(activations) == 10
+    assert activations[0] == 101
+    assert [int((a - 1) // 10) for a in activations[1:]] == [8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_without_tokens_the_token_tables_are_absent(tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, arrays_of([{0: 1.0}], 1))
+    count(capture)
+    assert sorted(p.name for p in capture.tables.glob("*.parquet")) == ["edges.parquet", "latents.parquet"]
+
+
+def test_same_input_same_bytes_and_no_second_count(tmp_path: Path) -> None:
+    def all_bytes(capture: CaptureDir) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in sorted(capture.tables.iterdir())}
+
+    arrays = random_arrays(3)
+    first, second = make_capture(tmp_path / "1", arrays), make_capture(tmp_path / "2", arrays)
+    assert count(first, CountSettings(memory=10**9))
+    assert count(second, CountSettings(memory=500))
+    assert all_bytes(first) == all_bytes(second)
+    assert not count(first)
+    (first.tables / "edges.parquet").write_bytes(b"damaged")
+    with pytest.raises(CaptureError, match="not the file that was recorded"):
+        read_table(first, EDGES)
+    assert count(first)
+    assert all_bytes(first) == all_bytes(second)
+
+
+def test_a_pass_that_died_is_taken_up_again(tmp_path: Path) -> None:
+    capture = make_capture(tmp_path / "1", random_arrays(4))
+    stages: list[str] = []
+
+    def stop_at_the_examples(stage: str, _done: int, _total: int) -> None:
+        stages.append(stage)
+        if stage == "examples":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        count(capture, progress=stop_at_the_examples)
+    assert not list(capture.tables.glob("*.parquet"))
+    again: list[str] = []
+    assert count(capture, progress=lambda stage, _done, _total: again.append(stage))
+    assert again == ["examples"]
+    undisturbed = make_capture(tmp_path / "2", random_arrays(4))
+    count(undisturbed)
+    for name in ("latents", "edges", "tokens", "contexts"):
+        file = f"{name}.parquet"
+        assert (capture.tables / file).read_bytes() == (undisturbed.tables / file).read_bytes()
+    assert not list(capture.tables.glob(".work-*"))
+
+
+def test_tables_have_just_their_declared_columns(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    capture = make_capture(tmp_path, random_arrays(5))
+    count(capture, CountSettings(edges="all"))
+    for table in TABLES[:4]:
+        read = pq.read_table(capture.tables / f"{table.name}.parquet")
+        assert read.schema.equals(table.arrow_schema())
+        for column in table.columns:
+            values = read.column(column.name)
+            assert column.nullable or values.null_count == 0
+            if column.type == "float64":
+                assert np.isfinite([v for v in values.to_pylist() if v is not None]).all()
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, random_arrays(6))
+    (capture.path / "shards/shard-00000.parquet").write_bytes(b"no parquet")
+    with pytest.raises(CaptureError, match=r"shard-00000\.parquet cannot be read"):
+        count(capture)

@@ -1,4 +1,4 @@
-"""cofire: a graph knowledge base of sparse-autoencoder latents. `KnowledgeBase` asks it; the command `cofire` fills it."""
+"""cofire: a knowledge base of sparse-autoencoder latents. The command `cofire` fills it, `KnowledgeBase` asks it."""
 
 from __future__ import annotations
 

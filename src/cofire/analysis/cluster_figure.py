@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     Box = tuple[float, float, float, float]
 
 MAX_LABELLED_EDGES = 15
-_RADIUS, _GAP, _MARGIN = 0.23, 0.06, 0.12
+_RADIUS, _GAP, _ROW_GAP, _MARGIN = 0.23, 0.06, 0.15, 0.12
 _TOKENS, _TOKEN_LENGTH = 3, 12
-_LABEL = {"fontsize": 8, "linespacing": 1.25, "parse_math": False}
-_COUNT = {"fontsize": 6.5, "color": "#444444"}
+_LABEL: dict[str, Any] = {"fontsize": 8, "linespacing": 1.25, "parse_math": False}
+_COUNT: dict[str, Any] = {"fontsize": 6.5, "color": "#444444"}
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,7 @@ def cluster_figure(cluster: ClusterGraph) -> Figure:
     curves = [_curve(cluster, xy, i, j) for i, j in zip(cluster.a, cluster.b, strict=True)]
     for curve, width in zip(curves, _widths(cluster.log_odds), strict=True):
         path = Path(curve, [Path.MOVETO, Path.CURVE3, Path.CURVE3])
-        axes.add_patch(
-            PathPatch(path, fill=False, edgecolor="#8C8C8C", linewidth=width, capstyle="round", zorder=1)
-        )
+        axes.add_patch(PathPatch(path, fill=False, edgecolor="#8C8C8C", linewidth=width, capstyle="round", zorder=1))
     taken: list[Box] = []
     for i in range(n):
         colour = ORANGE if i == cluster.hub else BLUE
@@ -84,7 +82,14 @@ def cluster_figure(cluster: ClusterGraph) -> Figure:
         name = str(cluster.latents[i])
         ink = INK if i == cluster.hub else "white"
         axes.text(
-            *xy[i], name, ha="center", va="center", color=ink, zorder=4, fontsize=8 if len(name) < 5 else 6.8
+            xy[i, 0],
+            xy[i, 1],
+            name,
+            ha="center",
+            va="center",
+            color=ink,
+            zorder=4,
+            fontsize=8 if len(name) < 5 else 6.8,
         )
         side = _side(cluster, xy, i)
         box = _label_box(xy[i], sizes[i], side)
@@ -92,13 +97,11 @@ def cluster_figure(cluster: ClusterGraph) -> Figure:
         align = {"left": "right", "right": "left"}.get(side, "center")
         x = {"left": box[2], "right": box[0]}.get(side, (box[0] + box[2]) / 2)
         y = (box[1] + box[3]) / 2
-        axes.text(
-            x, y, labels[i], ha=align, multialignment=align, va="center", bbox=back, zorder=2, **_LABEL
-        )
+        axes.text(x, y, labels[i], ha=align, multialignment=align, va="center", bbox=back, zorder=2, **_LABEL)
         taken += [box, (xy[i, 0] - _RADIUS, xy[i, 1] - _RADIUS, xy[i, 0] + _RADIUS, xy[i, 1] + _RADIUS)]
     for point, text in _counts(cluster, curves, taken):
         back = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-        axes.text(*point, text, ha="center", va="center", zorder=2, bbox=back, **_COUNT)
+        axes.text(point[0], point[1], text, ha="center", va="center", zorder=2, bbox=back, **_COUNT)
     return figure
 
 
@@ -113,7 +116,7 @@ def _label(tokens: Sequence[str]) -> str:
 def _measure(texts: Sequence[tuple[str, dict[str, Any]]]) -> Floats:
     """Return the width and height [k, 2] of texts, in inches."""
     figure = Figure(figsize=(WIDTH, WIDTH), dpi=DPI)
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     boxes = [figure.text(0, 0, text, **options).get_window_extent(renderer) for text, options in texts]
     return np.array([(box.width, box.height) for box in boxes], dtype=np.float64).reshape(-1, 2) / DPI
 
@@ -134,7 +137,7 @@ def _place(cluster: ClusterGraph, sizes: Floats) -> tuple[Floats, float]:
     angle = np.arctan2(unit[ring, 1], unit[ring, 0])
     angle = np.angle(np.exp(1j * (angle - angle[0] + turn - np.pi / 2)))
     # Rows at even distances, so that labels at the top and the bottom do not crowd; symmetric about the middle.
-    row_height = max(float(sizes[:, 1].max()), 2 * _RADIUS) + _GAP
+    row_height = max(float(sizes[:, 1].max()), 2 * _RADIUS) + _ROW_GAP
     tall = max(row_height * len(ring) / 4, 1.25 if cluster.hub is None else 1.15)
     row = np.round(1 - 2 * np.abs(angle) / np.pi, 9)
     side = np.where(np.isclose(np.abs(row), 1), 0.0, np.sign(angle))
@@ -211,9 +214,7 @@ def _widths(log_odds: Sequence[float]) -> Floats:
     return scale * (0.8 + 3.0 * relative)
 
 
-def _counts(
-    cluster: ClusterGraph, curves: Sequence[Floats], taken: list[Box]
-) -> list[tuple[tuple[float, float], str]]:
+def _counts(cluster: ClusterGraph, curves: Sequence[Floats], taken: list[Box]) -> list[tuple[tuple[float, float], str]]:
     """Return where each edge's count is written; nothing when there are many edges or one count finds no room."""
     if not 0 < len(curves) <= MAX_LABELLED_EDGES:
         return []
@@ -243,8 +244,9 @@ def _counts(
 
 def _points(curve: Floats, t: Floats) -> Floats:
     """Return the points [k, 2] of a quadratic Bezier curve [3, 2] at t [k]."""
-    t = t[:, None]
-    return np.asarray((1 - t) ** 2 * curve[0] + 2 * t * (1 - t) * curve[1] + t**2 * curve[2])
+    weights: Floats = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
+    points: Floats = weights @ curve
+    return points
 
 
 def _runs_through(line: Floats, box: Box) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ STRUCTURE_COLOURS = {
 }
 MANY_EDGES = 2000
 
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -59,7 +59,7 @@ _STYLE = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw with cofire's settings, whatever the user's matplotlibrc says; both the making and the saving of a figure."""
+    """Use cofire's settings, whatever the user's matplotlibrc says; a figure is both made and saved inside."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -129,16 +129,14 @@ def cluster_sizes(sizes: npt.NDArray[np.int64], structures: Sequence[str]) -> Fi
         axes.bar(range(len(low)), height, bottom=bottom, width=0.8, color=colour, label=label, linewidth=0)
         bottom += height
     axes.set_ylim(0, 1.12 * bottom.max())
-    for x, height in enumerate(bottom):
-        if height:
-            axes.annotate(
-                f"{int(height)}", (x, height), (0, 2), textcoords="offset points", ha="center", fontsize=7
-            )
+    for x, total in enumerate(bottom):
+        if total:
+            axes.annotate(f"{int(total)}", (x, total), (0, 2), textcoords="offset points", ha="center", fontsize=7)
     axes.set_xticks(range(len(low)), labels)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("latents in the cluster")
     axes.set_ylabel("clusters")
-    axes.legend(loc="upper right")
+    figure.legend(loc="outside upper left", ncols=len(STRUCTURE_COLOURS), columnspacing=1.2, handlelength=1.2)
     return figure
 
 
@@ -151,10 +149,15 @@ def edge_strength(count: npt.NDArray[np.int64], log_odds: npt.NDArray[np.float64
         )
         bar = figure.colorbar(cells, ax=axes, pad=0.02, aspect=28)
         bar.set_label("edges per cell")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     else:
-        axes.scatter(count, log_odds, s=9, color=BLUE, alpha=0.45, linewidths=0)
+        axes.scatter(count, log_odds, s=14, color=BLUE, alpha=0.5, linewidths=0)
         axes.set_xscale("log")
+    # Numbers as people write them; 2 and 5 between the powers of ten only where there is room.
+    subs = (1, 2, 5) if count.max() < 200 * count.min() else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     if float(log_odds.min()) < 0:
         axes.axhline(0, color=INK, linewidth=0.8, linestyle="--")
     axes.set_xlabel("count (tokens on which both latents fire)")

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
     from cofire.ingest.capture_dir import CaptureDir
@@ -28,20 +36,49 @@ def notice(text: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
+def _bars() -> Progress:
+    """Bars on stderr; none where stderr is no terminal, so that logs stay readable."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+
+
 @contextmanager
 def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show progress on stderr; yields a callback (stage, done, total). A stage's bar stays when the next begins."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, int] = {}
+    with _bars() as bars:
+        tasks: dict[str, TaskID] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(f"{title}: {stage}")
-            bars.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]  # TaskID is an int
+            bars.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+class TokenBar:
+    """Shows how many text tokens a capture has done; see `cofire.ingest.capture.Progress`."""
+
+    def __init__(self, bars: Progress, title: str) -> None:
+        self.bars = bars
+        self.task = bars.add_task(f"{title}: loading", total=None)
+        self.title = title
+
+    def start(self, total: int) -> None:
+        """The model begins to run over `total` tokens."""
+        self.bars.update(self.task, description=f"{self.title}: tokens", total=total)
+
+    def advance(self, tokens: int) -> None:
+        """`tokens` more are done."""
+        self.bars.advance(self.task, tokens)
+
+
+@contextmanager
+def token_progress(title: str) -> Iterator[TokenBar]:
+    """Show a capture's progress on stderr."""
+    with _bars() as bars:
+        yield TokenBar(bars, title)
 
 
 def settings_of(store: str | None = None, **flags: object) -> Settings:

@@ -231,7 +231,9 @@ def _check_optional(path: Path, arrays: dict[str, Array]) -> None:
         _need(path, "x", arrays["x"], "f", 2)
         if len(arrays["x"]) != rows:
             raise InputError(f"{path}: x has {len(arrays['x'])} rows, expected {rows}; give the input of each row")
-        if not np.isfinite(arrays["x"].astype(np.float16)).all():
+        with np.errstate(over="ignore"):
+            half = arrays["x"].astype(np.float16)
+        if not np.isfinite(half).all():
             raise InputError(f"{path}: x is not finite in float16; scale it or leave it out")
 
 

@@ -208,7 +208,7 @@ def _token_uid(capture: CaptureDir, token: int) -> str:
 
 
 def _token_rows(capture: CaptureDir) -> list[Row]:
-    texts = dict(_columns(read_table(capture, TOKENS), ["token", "text"]))
+    texts: dict[int, str] = {t: text for t, text in _columns(read_table(capture, TOKENS), ["token", "text"])}
     return [[_token_uid(capture, token), token, texts[token]] for token in sorted(texts)]
 
 

@@ -27,9 +27,7 @@ __all__ = ["NORM_FACTOR", "norm_limit", "rule"]
 NORM_FACTOR = 4.0
 
 
-def norm_limit(
-    norms: npt.NDArray[np.float32], special: npt.NDArray[np.bool_], factor: float | None
-) -> float | None:
+def norm_limit(norms: npt.NDArray[np.float32], special: npt.NDArray[np.bool_], factor: float | None) -> float | None:
     """Return the residual norm above which a token is an outlier: `factor` times the median over not-special tokens.
 
     Args:

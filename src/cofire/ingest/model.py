@@ -1,4 +1,4 @@
-"""The language model: TransformerBridge over a Hugging Face model (a name or a directory), its tokenizer, its identity."""
+"""The language model: TransformerBridge over a Hugging Face model (a name or a directory), and its tokenizer."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """SAEs as sae-lens loads them: which one is meant, who it is, whether its activations can be captured.
 
-    RELEASE:SAE_ID        from the registry of sae-lens (fetched from the Hugging Face hub)
-    DIR                   a directory of sae-lens (cfg.json, sae_weights.safetensors); release and SAE id from the metadata
-                          in cfg.json, `local` and the directory's name where there are none
-    RELEASE:SAE_ID=DIR    such a directory, under the name given
+RELEASE:SAE_ID        from the registry of sae-lens (fetched from the Hugging Face hub)
+DIR                   a directory of sae-lens (cfg.json, sae_weights.safetensors); release and SAE id from the metadata
+                      in cfg.json, `local` and the directory's name where there are none
+RELEASE:SAE_ID=DIR    such a directory, under the name given
 """
 
 from __future__ import annotations
@@ -96,11 +96,13 @@ class LoadedSae:
         state = self.module.state_dict()
         return {name: state[name].detach().float().cpu().contiguous().numpy() for name in TENSORS if name in state}
 
-    def encode(self, residual: Any) -> Any:
-        """Return activations float32 [T, N] of residuals [T, ...] (heads flattened or picked)."""
-        if self.head is not None:
-            residual = residual[..., self.head, :]
-        return self.module.encode(residual.reshape(len(residual), -1)).float()
+    def inputs(self, residual: Any) -> Any:
+        """Return what the SAE reads, [T, d], of the activations at its hook point, [T, ...]: its head, or all."""
+        return (residual if self.head is None else residual[..., self.head, :]).flatten(1)
+
+    def encode(self, inputs: Any) -> Any:
+        """Return activations float32 [T, N] of `inputs` [T, d]."""
+        return self.module.encode(inputs).float()
 
 
 def find_sae(spec: str) -> SaeSource:
@@ -132,10 +134,11 @@ def find_sae(spec: str) -> SaeSource:
         raise InputError(f"{directory / CONFIG} is not JSON ({error}): save the SAE again") from error
     if not isinstance(config, dict):
         raise InputError(f"{directory / CONFIG} is not a JSON object: save the SAE again")
-    # Before sae-lens 6 the metadata stood beside the other fields.
-    metadata = config.get("metadata") or config
+    # Before sae-lens 6 the metadata stood beside the other fields, and BOS was the default.
+    metadata = config["metadata"] if isinstance(config.get("metadata"), dict) else {"prepend_bos": True} | config
     if not name:
-        release, sae_id = metadata.get("release") or "local", metadata.get("sae_id") or directory.resolve().name
+        release = str(metadata.get("release") or "local")
+        sae_id = str(metadata.get("sae_id") or directory.resolve().name)
     check_identity(release, sae_id)
     return SaeSource(
         release, sae_id, directory, sha256_of(directory / WEIGHTS), sha256_of(directory / CONFIG), metadata
@@ -162,12 +165,15 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
     metadata = json.loads(json.dumps(config.metadata.to_dict(), default=str))
     hook = metadata.get("hook_name")
     if not isinstance(hook, str) or not hook:
-        raise InputError(f"SAE {source.spec} does not say which hook point it reads: set metadata.hook_name in {CONFIG}")
+        raise InputError(
+            f"SAE {source.spec} does not say which hook point it reads: set metadata.hook_name in {CONFIG}"
+        )
     state = module.state_dict()
     weights_hash = source.weights_sha256 or _hash_tensors(state)
-    config_hash = source.config_sha256 or hashlib.sha256(
-        json.dumps(config.to_dict(), default=str, sort_keys=True).encode()
-    ).hexdigest()
+    config_hash = (
+        source.config_sha256
+        or hashlib.sha256(json.dumps(config.to_dict(), default=str, sort_keys=True).encode()).hexdigest()
+    )
     # Heads are flattened by LoadedSae.encode, which sees [T, heads, d_head].
     module.turn_off_forward_pass_hook_z_reshaping()
     module.eval()
@@ -202,10 +208,13 @@ def _load(source: SaeSource, device: str) -> Any:
     try:
         with quiet():
             from sae_lens import SAE
+            from safetensors import SafetensorError
     except ImportError as error:
         raise InputError(f"loading SAEs needs sae-lens ({error}): pip install 'cofire[capture]'") from error
     if source.directory:
-        architecture = json.loads((source.directory / CONFIG).read_text(encoding="utf-8")).get("architecture", "standard")
+        architecture = json.loads((source.directory / CONFIG).read_text(encoding="utf-8")).get(
+            "architecture", "standard"
+        )
         _check_class(source.spec, str(architecture))
     try:
         with quiet():
@@ -213,20 +222,18 @@ def _load(source: SaeSource, device: str) -> Any:
                 return SAE.load_from_disk(source.directory, device=device, dtype="float32")
             return SAE.from_pretrained(source.release, source.sae_id, device=device, dtype="float32")
     # What sae-lens, safetensors, torch and the hub raise for a wrong name, a damaged file or no network.
-    except (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
         advice = "check it" if source.directory else "check name and network, or give RELEASE:SAE_ID=DIR"
         raise InputError(f"cannot load SAE {source.spec} {where}: {_brief(error)}; {advice}") from error
-    except Exception as error:  # noqa: BLE001 - safetensors' errors have no common base
-        if type(error).__module__.split(".")[0] not in ("safetensors", "safetensors_rust"):
-            raise
-        raise InputError(f"cannot load SAE {source.spec} {where}: {_brief(error)}; save it again") from error
 
 
 def _check_class(spec: str, architecture: str) -> None:
     if architecture in ACCEPTED:
         return
     if architecture in REFUSED:
-        raise InputError(f"SAE {spec} is of the class {architecture}, which cannot be captured: {REFUSED[architecture]}")
+        raise InputError(
+            f"SAE {spec} is of the class {architecture}, which cannot be captured: {REFUSED[architecture]}"
+        )
     from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 
     if architecture in SAE_TRAINING_CLASS_REGISTRY:

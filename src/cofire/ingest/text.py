@@ -1,9 +1,9 @@
 """Documents from files, directories or a Hugging Face dataset.
 
-    FILE.txt, FILE.txt.gz       one document
-    FILE.jsonl, FILE.jsonl.gz   one document a line, in the field `text` (settable); `title`, where present, names it
-    DIRECTORY                   all files of these four kinds in it, recursively, in the order of their paths
-    hf:NAME[:SPLIT]             a dataset of the Hugging Face hub (or a local dataset directory), streamed; SPLIT: train
+FILE.txt, FILE.txt.gz       one document
+FILE.jsonl, FILE.jsonl.gz   one document a line, in the field `text` (settable); `title`, where present, names it
+DIRECTORY                   all files of these four kinds in it, recursively, in the order of their paths
+hf:NAME[:SPLIT]             a dataset of the Hugging Face hub (or a local dataset directory), streamed; SPLIT: train
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class TextSource:
         """Yield (name, text) of each document that is not empty, in order.
 
         Raises:
-            InputError: a file is not UTF-8, is a damaged gzip file, or has a line that is no JSON object with the field;
-                the dataset cannot be read.
+            InputError: a file is not UTF-8, is a damaged gzip file, or has a line that is no JSON object with
+                the field; the dataset cannot be read.
         """
         if self.dataset:
             yield from _dataset_documents(*self.dataset, self.field)

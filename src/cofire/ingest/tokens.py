@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def read_tokens(path: Path) -> Iterator[npt.NDArray[np.int32]]:
             column = file.read_row_group(group, columns=["tokens"]).column("tokens").combine_chunks()
             chunk = column.chunk(0) if hasattr(column, "chunk") else column
             offsets, flat = chunk.offsets.to_numpy(), chunk.values.to_numpy()
-            for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+            for start, end in pairwise(offsets):
                 yield flat[start:end].astype(np.int32)
 
 

@@ -15,13 +15,11 @@
 // returns contained_tokens: list<string> or null - the tokens that the contained latent fires on most often
 // returns container_tokens: list<string> or null - the tokens that the container fires on most often
 
-MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
-MATCH (a)-[r:CO_FIRES]->(b:Latent)
-WHERE (r.pBGivenA >= $min_p AND r.pAGivenB <= $max_reverse) OR (r.pAGivenB >= $min_p AND r.pBGivenA <= $max_reverse)
-WITH a, b, r, r.pBGivenA >= $min_p AND r.pAGivenB <= $max_reverse AS inside_b
-WITH r, CASE WHEN inside_b THEN a ELSE b END AS x, CASE WHEN inside_b THEN b ELSE a END AS y,
-     CASE WHEN inside_b THEN r.pBGivenA ELSE r.pAGivenB END AS p,
-     CASE WHEN inside_b THEN r.pAGivenB ELSE r.pBGivenA END AS reverse
+MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
+MATCH (x)-[r:CO_FIRES]-(y:Latent)
+WITH x, y, r, CASE WHEN x.index < y.index THEN r.pBGivenA ELSE r.pAGivenB END AS p,
+     CASE WHEN x.index < y.index THEN r.pAGivenB ELSE r.pBGivenA END AS reverse
+WHERE p >= $min_p AND reverse <= $max_reverse
 RETURN x.index AS contained, y.index AS container, p AS p_container_given_contained,
        reverse AS p_contained_given_container, r.count AS count, r.logOdds AS log_odds,
        r.decoderCosine AS decoder_cosine, x.topTokens AS contained_tokens, y.topTokens AS container_tokens

@@ -1,7 +1,7 @@
 """Make pandas DataFrames of a query's rows.
 
-Every column has one of pandas' nullable types, so that null is `pd.NA` everywhere and integers stay integers:
-Int64, Float64, boolean, string; object for lists and for columns of mixed or unknown type.
+A column has one of pandas' nullable types, Int64, Float64, boolean or string, so that null is `pd.NA` and integers
+stay integers; or object, where null is None, for lists and for columns of mixed or unknown type.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def typed_frame(names: Sequence[str], types: Sequence[str], rows: Sequence[Seque
     """
     columns = zip(*rows, strict=True) if rows else ([] for _ in names)
     data = {
-        name: _series(list(values), _DTYPES.get(kind, "object"))
+        name: pd.Series(list(values), dtype=_DTYPES.get(kind, "object"))
         for name, kind, values in zip(names, types, columns, strict=True)
     }
     return pd.DataFrame(data, columns=list(names), index=range(len(rows)))
 
 
 def untyped_frame(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Make a frame whose types are those of the values: all integers, all numbers, all booleans, all text, or object."""
+    """Make a frame whose types are those of the values: all integers, numbers, booleans or text, else object."""
     columns = [list(values) for values in zip(*rows, strict=True)] if rows else [[] for _ in names]
     return typed_frame(names, [_found(values) for values in columns], rows)
 
@@ -48,13 +48,3 @@ def _found(values: list[Any]) -> str:
     if kinds == {bool}:
         return "boolean"
     return "string" if kinds == {str} else "object"
-
-
-def _series(values: list[Any], dtype: str) -> pd.Series[Any]:
-    if dtype == "object":
-        # A list of lists of one length must not become a matrix.
-        series = pd.Series([None] * len(values), dtype="object")
-        for i, value in enumerate(values):
-            series.iat[i] = value
-        return series
-    return pd.Series(values, dtype=dtype)

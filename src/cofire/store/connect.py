@@ -186,6 +186,8 @@ class Store:
             TimeLimit: the time limit passed.
             StoreError: the server failed.
         """
+        self.connect()  # starting an embedded server is not part of the query's time
+        deadline = None if timeout is None else time.monotonic() + timeout
 
         def work() -> Rows:
             with self._session(READ_ACCESS) as session:
@@ -197,7 +199,7 @@ class Store:
                 _refuse_written(summary)
                 return rows
 
-        return self._limited(work, timeout)
+        return self._limited(work, deadline)
 
     def stream(
         self, text: str, parameters: Mapping[str, Any] | None = None, timeout: float | None = None
@@ -210,10 +212,11 @@ class Store:
         Raises:
             QueryError, WriteRefused, TimeLimit, StoreError: as `read`, from the first or any later row.
         """
+        self.connect()  # starting an embedded server is not part of the query's time
         deadline = None if timeout is None else time.monotonic() + timeout
 
         def limited(work: Callable[[], Answer]) -> Answer:
-            return self._limited(work, None if deadline is None else max(deadline - time.monotonic(), 0.001))
+            return self._limited(work, deadline)
 
         with self._session(READ_ACCESS) as session:
             server_limit = timeout if self._embedded is None else None
@@ -312,14 +315,14 @@ class Store:
                 self._embedded.stop(seconds)
         driver.close()
 
-    def _limited(self, work: Callable[[], Answer], timeout: float | None) -> Answer:
-        """Run `work`; on the embedded store give it up after `timeout` seconds.
+    def _limited(self, work: Callable[[], Answer], deadline: float | None) -> Answer:
+        """Run `work`; on the embedded store give it up at `deadline`, a time of time.monotonic().
 
         A server of our own is ended, as nothing else stops its query. A shared one is left to finish the query.
         """
-        if self._embedded is None or timeout is None:
+        if self._embedded is None or deadline is None:
             return work()
-        driver = self.connect()  # starting the server is not part of the query's time
+        driver = self.connect()
         future: Future[Answer] = Future()
 
         def run() -> None:
@@ -330,11 +333,11 @@ class Store:
 
         threading.Thread(target=run, daemon=True, name="cofire-query").start()
         try:
-            return future.result(timeout)
+            return future.result(max(deadline - time.monotonic(), 0.0))
         except TimeoutError as error:
             self._given_up = driver
             self._forget(driver, seconds=0.0)
-            raise TimeLimit(f"{self.location} gave no whole answer within the time limit of {timeout:g} s") from error
+            raise TimeLimit(f"{self.location} gave no whole answer within the time limit") from error
 
 
 def _sent(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -353,5 +356,7 @@ def _run(transaction: ManagedTransaction, text: str, parameters: Mapping[str, An
 
 def _refuse_written(summary: ResultSummary) -> None:
     """ArcadeDB says what a query was only after it ran; by then it has been rolled back."""
-    if summary.query_type != "r" and summary.plan is None:
+    # It calls every EXPLAIN and PROFILE a write.
+    reads = summary.plan is not None or (summary.profile is not None and not summary.counters.contains_updates)
+    if summary.query_type != "r" and not reads:
         raise WriteRefused("the query would write; a query only reads (it was rolled back)")

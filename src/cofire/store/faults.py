@@ -85,5 +85,5 @@ def translated(location: str, *, explained: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except (Neo4jError, DriverError, OSError, ValueError, TypeError) as error:
+    except (Neo4jError, DriverError, OSError, OverflowError, TypeError, ValueError) as error:
         raise translate(error, location, explained=explained) from error

@@ -1,0 +1,286 @@
+"""The report about one SAE: a self-contained HTML page and its pictures.
+
+    1. choose what is drawn, each by a rule that its caption states;
+    2. draw (cofire.analysis.figures, cofire.analysis.cluster_figure);
+    3. fill the template; write the pictures, then the page.
+
+The page asks nothing of the network: pictures are data URIs, styles are inline, and its content security policy
+forbids everything else. The same data give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cofire.errors import InputError
+from cofire.ingest.files import write_atomically, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+HISTOGRAMS = 6
+MIN_FIRINGS = 200
+"""A histogram of 256 bins shows nothing below some hundreds of firings."""
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "latents": ("index", "firing_count", "frequency", "mu_rule", "histogram", "dead"),
+    "edges": ("a", "b", "count", "log_odds"),
+    "tokens": ("latent", "token", "text", "count"),
+    "contexts": ("latent", "rank", "document", "position", "text", "activation", "u"),
+    "clusters": ("cluster", "size", "resolution", "seed", "structure", "density", "centralization"),
+    "members": ("cluster", "latent", "role", "strength"),
+}
+"""The columns that the report reads; others may be there. A table without rows may have no columns."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report is made from, with the columns of cofire.schema.tables (see COLUMNS).
+
+    Attributes:
+        sae: The properties of the Sae node (uid, release, saeId, model, hook, layer, architecture, nLatents, tokens,
+            documents, firings, meanL0, edgeRule); an absent or null one is shown as not recorded.
+        latents: One row per latent, dead ones included; histogram is a list of 256 counts or null.
+        edges: The kept edges.
+        tokens: Top tokens per latent.
+        contexts: Example contexts per latent, the firing token between « and ».
+        clusters: Clusters of two latents and more.
+        members: Their members.
+    """
+
+    sae: dict[str, Any]
+    latents: pd.DataFrame
+    edges: pd.DataFrame
+    tokens: pd.DataFrame
+    contexts: pd.DataFrame
+    clusters: pd.DataFrame
+    members: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure of the page; `png` is None where there is nothing to draw, and the caption says why.
+
+    Attributes:
+        name: File name beside the page, without .png.
+        title: Heading.
+        caption: What is drawn, of how many, by which rule.
+        png: The picture.
+        examples: Example contexts that go with it, ready for the template.
+        uri: The picture as a data URI.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes | None = None
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        return "data:image/png;base64," + base64.b64encode(self.png or b"").decode("ascii")
+
+
+def write_report(data: ReportData, out: Path) -> Path:
+    """Write OUT/index.html and the pictures OUT/*.png, and return the page's path.
+
+    Of an earlier report in the same directory, pictures that this one does not have are removed; other files stay.
+
+    Args:
+        data: What the report is about.
+        out: Directory; made if it is not there.
+
+    Raises:
+        InputError: A table lacks a column, or `out` cannot be written.
+    """
+    from cofire.analysis.figures import style
+    from cofire.analysis.report_clusters import cluster_pictures, top_clusters
+
+    data = _checked(data)
+    with style():
+        charts = [_frequency(data), _histograms(data), _sizes(data), _strength(data)]
+        drawn = cluster_pictures(data)
+    page = _render(
+        uid=data.sae["uid"],
+        source=_source(data.sae),
+        facts=_facts(data),
+        charts=charts,
+        drawn=drawn,
+        top=top_clusters(data),
+        n_clusters=len(data.clusters),
+    )
+    pictures = {f"{p.name}.png": p.png for p in [*charts, *drawn] if p.png is not None}
+    names = {f"{p.name}.png" for p in charts} | {f"{kind}-{i}.png" for kind in ("hub", "clique") for i in (1, 2)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in pictures.items():
+            write_atomically(out / name, lambda part, content=content: part.write_bytes(content))  # type: ignore[misc]
+        for name in names - set(pictures):
+            (out / name).unlink(missing_ok=True)
+        write_text(out / "index.html", page)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{out}: the report cannot be written there ({reason}); give another --out") from error
+    return out / "index.html"
+
+
+def _checked(data: ReportData) -> ReportData:
+    """Return the data with every column that the report reads, or say which is missing."""
+    import pandas as pd
+
+    tables: dict[str, pd.DataFrame] = {}
+    for name, columns in COLUMNS.items():
+        table: pd.DataFrame = getattr(data, name)
+        missing = [column for column in columns if column not in table.columns]
+        if missing and len(table):
+            raise InputError(f"report: the table {name} has no column {missing[0]}; load the SAE again")
+        tables[name] = pd.DataFrame({column: [] for column in columns}) if missing else table
+    return ReportData(data.sae, **tables)
+
+
+def _frequency(data: ReportData) -> Picture:
+    from cofire.analysis.figures import firing_frequency
+
+    name, title = "firing-frequency", "How often latents fire"
+    dead = data.latents["dead"].astype(bool)
+    live = data.latents.loc[~dead, "frequency"].to_numpy(dtype=np.float64)
+    if not len(live):
+        return Picture(name, title, f"Not drawn: none of the {_many(len(dead), 'latent')} fires.")
+    caption = (
+        f"Density of log10 of the firing frequency of {_many(len(live), 'live latent')}; {_n(int(dead.sum()))} dead "
+        "(never fire in this capture) are left out. Dashed: the median."
+    )
+    return _picture(name, title, caption, firing_frequency(live))
+
+
+def _histograms(data: ReportData) -> Picture:
+    from cofire.analysis.figures import activation_histograms
+    from cofire.analysis.report_clusters import top_tokens
+    from cofire.analysis.visible import drawable, visible_token
+
+    name, title = "activation-histograms", "How strongly latents fire"
+    able = data.latents[
+        data.latents["histogram"].notna() & (data.latents["firing_count"].astype(float) >= MIN_FIRINGS)
+    ].sort_values(["frequency", "index"])
+    if able.empty:
+        return Picture(
+            name, title, f"Not drawn: no latent has a histogram of {MIN_FIRINGS} firings or more in this capture."
+        )
+    places = sorted({round(q * (len(able) - 1)) for q in np.linspace(0, 1, HISTOGRAMS)})
+    chosen = able.iloc[places]
+    tokens = top_tokens(data, chosen["index"].tolist())
+    panels = []
+    for row in chosen.to_dict("records"):
+        heading = f"latent {row['index']} · {row['frequency']:.2%} · μ: {row['mu_rule']}"
+        shown = "  ".join(drawable(visible_token(text), 12) for text in tokens[row["index"]][:4])
+        panels.append((heading, shown or "no tokens", np.asarray(row["histogram"], dtype=np.float64)))
+    caption = (
+        "Activations u where the latent fires, 256 bins over [0, 4), u ≥ 4 in the last bin; the line is the same, "
+        "smoothed by a Gaussian of 1/16. Dashed: u = 1, the activation μ (the highest clear mode, or the mean where "
+        f"none is clear). {_many(len(panels), 'latent')}, evenly spread by rank of firing frequency (least to most "
+        f"frequent) among the {_n(len(able))} with {MIN_FIRINGS} firings or more. Above each: the share of tokens on "
+        "which it fires, where its μ comes from, and the tokens on which it fires most often."
+    )
+    return _picture(name, title, caption, activation_histograms(panels))
+
+
+def _sizes(data: ReportData) -> Picture:
+    from cofire.analysis.figures import cluster_sizes
+
+    name, title = "cluster-sizes", "How large clusters are"
+    clusters = data.clusters
+    if clusters.empty:
+        return Picture(name, title, "Not drawn: there are no clusters.")
+    latents = int(clusters["size"].sum())
+    caption = (
+        f"{_many(len(clusters), 'cluster')} of two latents and more, {_n(latents)} of {_n(len(data.latents))} latents "
+        f"in them. Leiden with the constant Potts model on log odds, resolution "
+        f"{_distinct(clusters['resolution'])}, seed {_distinct(clusters['seed'])}. A shape is named only where it is "
+        "exact: perfect star, complete graph, path; all else is mixed."
+    )
+    figure = cluster_sizes(clusters["size"].to_numpy(dtype=np.int64), clusters["structure"].tolist())
+    return _picture(name, title, caption, figure)
+
+
+def _strength(data: ReportData) -> Picture:
+    from cofire.analysis.figures import MANY_EDGES, edge_strength
+
+    name, title = "edge-strength", "How strong co-firing is"
+    edges = data.edges
+    if edges.empty:
+        return Picture(name, title, "Not drawn: no pair of latents has a kept edge.")
+    how = "cells are coloured by their number of edges" if len(edges) > MANY_EDGES else "one dot per edge"
+    caption = (
+        f"{_many(len(edges), 'kept edge')}; {how}. Log odds compare the joint firings with what independent firing "
+        f"would give (0). Rule: {data.sae.get('edgeRule') or 'not recorded'}."
+    )
+    figure = edge_strength(edges["count"].to_numpy(dtype=np.int64), edges["log_odds"].to_numpy(dtype=np.float64))
+    return _picture(name, title, caption, figure)
+
+
+def _facts(data: ReportData) -> list[tuple[str, str]]:
+    """Return the table of counts as (what, how many) in the order shown."""
+    sae = data.sae
+
+    def number(key: str) -> str:
+        value = sae.get(key)
+        return "not recorded" if value is None else _n(value) if isinstance(value, int) else f"{value:.1f}"
+
+    counts = data.clusters["structure"].value_counts()
+    kinds = ["hub_and_spoke", "clique", "path", "mixed", "too_small"]
+    shapes = ", ".join(f"{_n(int(counts[kind]))} {kind.replace('_', ' ')}" for kind in kinds if kind in counts)
+    return [
+        ("Latents", number("nLatents")),
+        ("Dead latents (never fire here)", _n(int(data.latents["dead"].astype(bool).sum()))),
+        ("Tokens counted", number("tokens")),
+        ("Documents", number("documents")),
+        ("Firings", number("firings")),
+        ("Mean L0 (latents a token)", number("meanL0")),
+        ("Co-firing edges kept", _n(len(data.edges))),
+        ("Edge rule", str(sae.get("edgeRule") or "not recorded")),
+        ("Clusters (two latents and more)", _n(len(data.clusters)) + (f": {shapes}" if shapes else "")),
+    ]
+
+
+def _source(sae: dict[str, Any]) -> str:
+    """Say in a sentence what the SAE reads, as far as it is recorded."""
+    names = {"model": "model", "hook": "hook point", "layer": "layer", "architecture": "architecture"}
+    known = [f"{name} {sae[key]}" for key, name in names.items() if sae.get(key) not in (None, "")]
+    return ("; ".join(known)[:1].upper() + "; ".join(known)[1:] + ".") if known else ""
+
+
+def _render(**values: Any) -> str:
+    import jinja2
+
+    source = importlib.resources.files("cofire.analysis").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(source).render(**values)
+
+
+def _picture(name: str, title: str, caption: str, figure: Figure) -> Picture:
+    from cofire.analysis.figures import png
+
+    return Picture(name, title, caption, png(figure))
+
+
+def _n(number: int) -> str:
+    return f"{number:,}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _distinct(values: pd.Series[Any]) -> str:
+    return ", ".join(f"{value:g}" for value in sorted(values.unique()))

@@ -1,0 +1,391 @@
+"""Sparse activations of SAEs over a text: one run of the language model, one capture directory per SAE.
+
+1. Everything given is checked, and what is already at `out` compared, before anything is written.
+2. The text is tokenised and kept (`text.parquet`), up to `tokens` tokens.
+3. Each document is cut into windows of `context` tokens (BOS included where the SAEs were trained with it); a fixed
+   number of windows makes a shard (`encode`), which is written whole or not at all and then noted in the manifest.
+4. Special tokens and tokens of massive norm are left out (`masking`); the rule and the numbers are in the manifest.
+
+A run that is stopped at any moment goes on after the last whole shard of each SAE when it is started again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any, Protocol
+
+import numpy as np
+
+from cofire.errors import CaptureError, InputError
+from cofire.ingest.capture_dir import (
+    CaptureDir,
+    Manifest,
+    Masking,
+    ModelInfo,
+    ShardInfo,
+    TextInfo,
+    folder_name,
+    write_vocabulary,
+)
+from cofire.ingest.encode import Encoded, Rows, encode_shard, select
+from cofire.ingest.files import sha256_of, write_atomically, write_parquet
+from cofire.ingest.masking import NORM_FACTOR, norm_limit, rule
+from cofire.ingest.model import DTYPES, LanguageModel, choose_device, find_model, load_model
+from cofire.ingest.resume import TEXT, WEIGHTS, check_place, check_root, clear, compare, facts, verify
+from cofire.ingest.saes import LoadedSae, SaeSource, find_sae, load_sae
+from cofire.ingest.text import TextSource, open_text
+from cofire.ingest.tokens import read_tokens, shards_of, tokenise, windows, write_tokens
+
+__all__ = ["Progress", "capture"]
+
+CONTEXT = 128
+LIBRARIES = ("cofire", "torch", "sae-lens", "transformer-lens", "transformers")
+
+
+class Progress(Protocol):
+    """Told how far a capture is; both calls come from the calling thread."""
+
+    def start(self, total: int) -> None:
+        """The run of the model begins; `total` is the number of text tokens."""
+
+    def advance(self, tokens: int) -> None:
+        """`tokens` more text tokens are done; those of an earlier run come at once."""
+
+
+class _Silent:
+    def start(self, total: int) -> None:
+        pass
+
+    def advance(self, tokens: int) -> None:
+        pass
+
+
+@dataclass
+class _Place:
+    """One SAE's capture: where it goes, and its manifest once there is one."""
+
+    source: SaeSource
+    path: Path
+    sae: LoadedSae | None
+    manifest: Manifest | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.manifest is not None and self.manifest.status == "complete"
+
+
+def capture(
+    model: str | Path,
+    saes: Sequence[str],
+    text: str | Path,
+    out: str | Path,
+    *,
+    tokens: int | None = None,
+    context: int | None = None,
+    batch: int = 8,
+    device: str = "auto",
+    dtype: str = "float32",
+    text_field: str = "text",
+    mask_special: bool = True,
+    norm_factor: float | None = NORM_FACTOR,
+    shard_tokens: int = 16_384,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[CaptureDir]:
+    """Capture the activations of `saes` over `text`, going on where an equal run stopped.
+
+    Returns at once if such a run is complete: neither the model nor an SAE of a directory is loaded then.
+
+    Args:
+        model: Hugging Face name or directory of the language model.
+        saes: one or more of RELEASE:SAE_ID, DIR, RELEASE:SAE_ID=DIR (see `cofire.ingest.saes`).
+        text: files, a directory or a dataset (see `cofire.ingest.text`).
+        out: the capture directory; with several SAEs, the directory of their capture directories, each named
+            RELEASE__SAE_ID with every / replaced by __.
+        tokens: how many text tokens to take, masked ones included; None for all.
+        context: tokens in a window, BOS included; by default the smallest `context_size` of the SAEs, else 128.
+        batch: windows in one run of the model.
+        device: auto, cpu or cuda.
+        dtype: the model's dtype: float32, bfloat16 or float16. SAEs always encode in float32.
+        text_field: the field that holds the text in JSON lines and datasets.
+        mask_special: leave special tokens out.
+        norm_factor: leave tokens out whose norm is above this times the median; None for no limit.
+        shard_tokens: about how many tokens make a shard: the work that is lost at most when a run is stopped.
+        force: start over, removing an earlier capture's files.
+        progress: told how far it is.
+
+    Returns:
+        The captures, in the order of `saes`.
+
+    Raises:
+        InputError: something given is wrong; nothing is left behind then.
+        CaptureError: `out` holds a capture that was made otherwise or is damaged.
+    """
+    _check_numbers(tokens, context, batch, norm_factor, shard_tokens)
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype} is unknown: give {', '.join(DTYPES)}")
+    source = open_text(text, text_field)
+    places = _places([find_sae(spec) for spec in saes], Path(out))
+    found = find_model(model)
+    chosen = choose_device(device)
+    for place in places:
+        # An SAE of the registry is known by its weights, so it is fetched before anything is compared.
+        if place.source.weights_sha256 is None:
+            place.sae = load_sae(place.source, chosen)
+            place.source = place.sae.source
+    prepend_bos, context = _agree(places, context)
+    per_batch = batch * context
+    settings: dict[str, Any] = {
+        "tokens": tokens,
+        "context": context,
+        "batch": batch,
+        "dtype": dtype,
+        "device": chosen,
+        "prepend_bos": prepend_bos,
+        "text": source.fingerprint(),
+        "text_field": text_field,
+        "mask_special": mask_special,
+        "norm_factor": norm_factor,
+        "shard_windows": batch * max(1, round(shard_tokens / per_batch)),
+    }
+    _look(places, found, settings, Path(out), force)
+    todo = [place for place in places if not place.complete]
+    if todo:
+        _run(model, found, todo, source, settings, Path(out), force, progress or _Silent())
+    return [CaptureDir.open(place.path) for place in places]
+
+
+def _check_numbers(
+    tokens: int | None, context: int | None, batch: int, norm_factor: float | None, shard_tokens: int
+) -> None:
+    for name, value, least in (
+        ("tokens", tokens, 1),
+        ("context", context, 2),
+        ("batch", batch, 1),
+        ("norm-factor", norm_factor, 1),
+        ("shard-tokens", shard_tokens, 1),
+    ):
+        if value is not None and not value >= least:
+            raise InputError(f"--{name} {value} is too small: give at least {least}")
+
+
+def _places(sources: list[SaeSource], out: Path) -> list[_Place]:
+    if not sources:
+        raise InputError("no SAE named: give --sae RELEASE:SAE_ID, a directory, or RELEASE:SAE_ID=DIR")
+    if len(sources) == 1:
+        return [_Place(sources[0], out, None)]
+    folders = [folder_name(source.release, source.sae_id) for source in sources]
+    for source, folder in zip(sources, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise InputError(f"the SAE {source.spec} is named twice: name each SAE once")
+    return [_Place(source, out / folder, None) for source, folder in zip(sources, folders, strict=True)]
+
+
+def _agree(places: list[_Place], context: int | None) -> tuple[bool, int]:
+    """Return whether windows begin with BOS, and their length, from the metadata of all SAEs."""
+    metadata = [place.source.metadata or {} for place in places]
+    bos = [bool(one.get("prepend_bos")) for one in metadata]
+    for name, values in (
+        ("prepend_bos", bos),
+        ("model_from_pretrained_kwargs", [one.get("model_from_pretrained_kwargs") or {} for one in metadata]),
+    ):
+        for place, value in zip(places, values, strict=True):
+            if value != values[0]:
+                raise InputError(
+                    f"the SAEs {places[0].source.spec} and {place.source.spec} differ in {name} "
+                    f"({values[0]}, {value}): capture them in separate runs"
+                )
+    sizes = [int(one["context_size"]) for one in metadata if one.get("context_size")]
+    return bos[0], context or min(sizes, default=CONTEXT)
+
+
+def _look(places: list[_Place], model: ModelInfo, settings: dict[str, Any], out: Path, force: bool) -> None:
+    """Check what is at the places already, and read the manifests that are to be gone on with."""
+    if len(places) > 1:
+        check_root(out, [place.path.name for place in places])
+    for place in places:
+        check_place(place.path)
+        if force:
+            continue
+        hashes = (place.source.weights_sha256, place.source.config_sha256)
+        wanted = facts(place.source.release, place.source.sae_id, hashes, (model.name, model.weights_sha256), settings)
+        place.manifest = compare(place.path, wanted)
+
+
+def _run(
+    model: str | Path,
+    found: ModelInfo,
+    todo: list[_Place],
+    source: TextSource,
+    settings: dict[str, Any],
+    out: Path,
+    force: bool,
+    progress: Progress,
+) -> None:
+    for place in todo:
+        place.sae = place.sae or load_sae(place.source, settings["device"])
+        if place.manifest is not None:
+            verify(place.path, place.manifest)
+    first = todo[0].source.metadata or {}
+    language = load_model(
+        model,
+        found,
+        device=settings["device"],
+        dtype=settings["dtype"],
+        processing=first.get("model_from_pretrained_kwargs"),
+    )
+    _check_model(language, todo, settings)
+    if force:
+        for place in todo:
+            clear(place.path)
+    new = [place for place in todo if place.manifest is None]
+    try:
+        for place in new:
+            _begin(place, language, settings)
+        _write_text(todo, source, language, settings["tokens"])
+        _write_shards(todo, language, settings, progress)
+    except InputError:
+        for place in new:
+            if place.manifest is None or not place.manifest.shards:
+                clear(place.path)
+        if len(new) == len(todo) and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise
+    for place in todo:
+        manifest = _manifest(place)
+        manifest.status = "complete"
+        manifest.write(place.path)
+
+
+def _check_model(language: LanguageModel, todo: list[_Place], settings: dict[str, Any]) -> None:
+    for place in todo:
+        info = _sae(place).info
+        language.check_hook(place.source.spec, info.hook or "", _sae(place).head, info.d_in or 0)
+        there = place.manifest.model if place.manifest else None
+        if there is not None and there.weights_sha256 is None and there.source != language.info.source:
+            raise CaptureError(
+                f"{place.path} was captured with the model {there.source}, now {language.info.source}: "
+                "give another --out, or --force to start over"
+            )
+    if settings["prepend_bos"] and language.bos is None:
+        raise InputError(f"the SAEs want a BOS token, but the tokenizer of {language.info.name} has none")
+    limit = getattr(language.bridge.cfg, "n_ctx", None)
+    if limit and settings["context"] > limit:
+        raise InputError(
+            f"a context of {settings['context']} tokens is more than the {limit} of {language.info.name}: "
+            "give a smaller --context"
+        )
+
+
+def _begin(place: _Place, language: LanguageModel, settings: dict[str, Any]) -> None:
+    sae = _sae(place)
+    place.manifest = Manifest(
+        release=place.source.release,
+        sae_id=place.source.sae_id,
+        n_latents=sae.n_latents,
+        sae=sae.info,
+        model=language.info,
+        text=TextInfo(documents=0, tokens=0),
+        settings=settings,
+        masking=Masking(rule=rule(language.special, settings["mask_special"], settings["norm_factor"]), kept=0),
+        versions={"python": python_version()} | {name.replace("-", "_"): version(name) for name in LIBRARIES},
+    )
+    (place.path).mkdir(parents=True, exist_ok=True)
+    place.manifest.write(place.path)
+    (place.path / "shards").mkdir(exist_ok=True)
+
+
+def _write_text(todo: list[_Place], source: TextSource, language: LanguageModel, limit: int | None) -> None:
+    """Give every place its text, vocabulary and weights; its entry in the manifest says that they are there."""
+    have = [place for place in todo if _manifest(place).text.sha256 is not None]
+    if have:
+        info, there = _manifest(have[0]).text, have[0].path
+    else:
+        there = todo[0].path
+        info = write_tokens(there / TEXT, tokenise(source.documents(), language.tokenise, limit), [source.name])
+        if info.tokens == 0:
+            raise InputError(f"the text {source.name} has no tokens: give another")
+    texts = language.vocabulary() if len(have) < len(todo) else {}
+    for place in todo:
+        if place in have:
+            continue
+        if place.path != there:
+            _copy(there / TEXT, place.path / TEXT)
+        write_vocabulary(place.path, texts)
+        _write_weights(place.path / WEIGHTS, _sae(place))
+        manifest = _manifest(place)
+        manifest.text = info.model_copy()
+        manifest.write(place.path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    def write(part: Path) -> None:
+        shutil.copyfile(source, part)
+
+    write_atomically(target, write)
+
+
+def _write_weights(path: Path, sae: LoadedSae) -> None:
+    from safetensors.numpy import save_file
+
+    write_atomically(path, lambda part: save_file(sae.weights(), part))
+
+
+def _write_shards(todo: list[_Place], language: LanguageModel, settings: dict[str, Any], progress: Progress) -> None:
+    progress.start(_manifest(todo[0]).text.tokens)
+    length = settings["context"] - int(settings["prepend_bos"])
+    documents = read_tokens(todo[0].path / TEXT)
+    for number, chunk in enumerate(shards_of(windows(documents, length), settings["shard_windows"])):
+        behind = [place for place in todo if len(_manifest(place).shards) == number]
+        if not behind:
+            progress.advance(sum(len(window.tokens) for window in chunk))
+            continue
+        rows, encoded = encode_shard(
+            language,
+            [_sae(place) for place in behind],
+            chunk,
+            batch=settings["batch"],
+            prepend_bos=settings["prepend_bos"],
+            mask_special=settings["mask_special"],
+            advance=progress.advance,
+        )
+        total = sum(len(window.tokens) for window in chunk)
+        for place, one in zip(behind, encoded, strict=True):
+            _write_shard(place, number, rows, one, total - len(rows.token), settings["norm_factor"])
+
+
+def _write_shard(place: _Place, number: int, rows: Rows, encoded: Encoded, masked: int, factor: float | None) -> None:
+    manifest = _manifest(place)
+    masking = manifest.masking
+    if masking.norm_limit is None:
+        masking.norm_limit = norm_limit(encoded.norms, rows.special, factor)
+    keep = np.ones(len(encoded.norms), np.bool_)
+    if masking.norm_limit is not None:
+        keep = encoded.norms <= masking.norm_limit
+    shard = select(rows, encoded, keep)
+    file = f"shards/shard-{number:05d}.parquet"
+    write_parquet(place.path / file, shard.to_arrow())
+    manifest.shards.append(
+        ShardInfo(file=file, rows=shard.rows, firings=len(shard.indices), sha256=sha256_of(place.path / file))
+    )
+    masking.special_tokens += masked
+    masking.norm_outliers += len(keep) - shard.rows
+    masking.kept += shard.rows
+    manifest.write(place.path)
+
+
+def _sae(place: _Place) -> LoadedSae:
+    if place.sae is None:
+        raise RuntimeError(f"the SAE {place.source.spec} is not loaded")
+    return place.sae
+
+
+def _manifest(place: _Place) -> Manifest:
+    if place.manifest is None:
+        raise RuntimeError(f"the capture {place.path} has not begun")
+    return place.manifest

@@ -1,0 +1,38 @@
+"""Looking at a whole graph, and emptying one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cofire.schema.nodes import NODES
+from cofire.schema.relationships import RELATIONSHIPS
+from cofire.store import Store
+
+
+def dump_graph(store: Store) -> tuple[list[str], list[str]]:
+    """Every node and every relationship with all their properties, as sorted JSON lines."""
+    nodes: list[str] = []
+    for node in NODES:
+        for (properties,) in store.read(f"MATCH (n:{node.label}) RETURN n", {}).rows:
+            nodes.append(json.dumps([node.label, properties], sort_keys=True))
+    links: list[str] = []
+    for kind in RELATIONSHIPS:
+        text = (
+            f"MATCH (a:{kind.source.label})-[r:{kind.type}]->(b:{kind.target.label}) "
+            f"RETURN a.{kind.source.key}, b.{kind.target.key}, r"
+        )
+        links += [json.dumps([kind.type, *row], sort_keys=True) for row in store.read(text, {}).rows]
+    return sorted(nodes), sorted(links)
+
+
+def wipe(store: Store) -> None:
+    """Delete everything."""
+    statement = "MATCH (n) WITH n LIMIT 5000 DETACH DELETE n RETURN count(*)"
+    while store.write([(statement, {})])[0].rows[0][0]:
+        pass
+
+
+def count_nodes(store: Store) -> dict[str, Any]:
+    """Nodes by label."""
+    return {n.label: store.read(f"MATCH (n:{n.label}) RETURN count(n)", {}).rows[0][0] for n in NODES}

@@ -1,0 +1,117 @@
+"""Jobs that tests start in a process of their own, to kill it.
+
+The processes come from a fork server that has imported what is slow, so that a kill costs a second and not fifteen.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PRELOAD = [
+    "torch",
+    "sae_lens",
+    "transformer_lens.model_bridge",
+    "cofire.ingest.capture",
+    "cofire.ingest.count",
+    "cofire.store.ingest",
+    "leidenalg",
+    "pandas",
+]
+
+
+def fork_server() -> Any:
+    """The context that starts the jobs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+def capture_job(model: str, saes: list[str], text: str, out: str) -> None:
+    import torch
+
+    from cofire.ingest.capture import capture
+
+    torch.set_num_threads(1)
+    capture(model, saes, text, out, tokens=1500, context=64, batch=4, device="cpu", shard_tokens=256)
+
+
+def count_job(folder: str) -> None:
+    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.count import CountSettings, count
+
+    count(CaptureDir.open(folder), CountSettings(edges="all", memory=20_000_000))
+
+
+def load_job(folder: str, location: str, username: str | None, password: str | None, replace: bool = False) -> None:
+    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.settings import load_settings
+    from cofire.store import open_store
+    from cofire.store.ingest import ingest
+
+    with open_store(location, username, password, create=True) as store:
+        ingest(CaptureDir.open(folder), store, load_settings(), edges="all", replace=replace)
+
+
+def run_undisturbed(job: Callable[..., None], arguments: tuple[Any, ...]) -> float:
+    """Run a job to its end; return how long it took."""
+    begun = time.monotonic()
+    process = fork_server().Process(target=job, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return time.monotonic() - begun
+
+
+def run_and_kill(job: Callable[..., None], arguments: tuple[Any, ...], seconds: float) -> bool:
+    """Run a job and end it with kill -9 after so many seconds; False when it had ended by itself."""
+    process = fork_server().Process(target=job, args=arguments)
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
+
+
+def kill_at_random(
+    job: Callable[..., None],
+    arguments_in: Callable[[Path], tuple[Any, ...]],
+    check: Callable[[Path], None],
+    folder: Path,
+    *,
+    kills: int,
+    seconds: float,
+    seed: int,
+) -> None:
+    """Start a job, kill it at a random moment, resume it, and so on; check each result; until `kills` kills are done.
+
+    Args:
+        job: the job.
+        arguments_in: makes its arguments from a fresh directory.
+        check: asserts that what the resumed job left is right.
+        folder: where the directories go.
+        kills: how many kills in all.
+        seconds: how long the undisturbed job takes.
+        seed: of the random moments.
+    """
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    done = trial = 0
+    while done < kills:
+        trial += 1
+        place = folder / f"trial-{trial}"
+        place.mkdir()
+        arguments = arguments_in(place)
+        # A few kills of one run, then it may end.
+        for _ in range(min(4, kills - done)):
+            done += run_and_kill(job, arguments, chance.uniform(0, seconds))
+        run_undisturbed(job, arguments)
+        check(place)
+        assert trial < 4 * kills, "the job ends before it can be killed"

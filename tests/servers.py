@@ -1,0 +1,45 @@
+"""Helpers that start and name Neo4j servers for tests."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from cofire.store import Store, open_store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Neo4jServer(NamedTuple):
+    uri: str
+    username: str
+    password: str
+
+    def open(self) -> Store:
+        return open_store(self.uri, self.username, self.password)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def neo4j_script(command: str, home: Path, port: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run scripts/neo4j as if no server were given by the environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NEO4J_")}
+    environment["COFIRE_NEO4J_HOME"] = str(home)
+    if port is not None:
+        environment["COFIRE_NEO4J_PORT"] = str(port)
+    return subprocess.run(
+        [str(ROOT / "scripts" / "neo4j"), command], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def exported(text: str) -> dict[str, str]:
+    """The variables of `export A=1 B=2` lines."""
+    return dict(word.split("=", 1) for word in shlex.split(text) if "=" in word)

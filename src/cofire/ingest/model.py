@@ -141,12 +141,12 @@ def find_model(model: str | Path) -> ModelInfo:
     Raises:
         InputError: the directory does not exist or holds no model.
     """
+    if not str(model).strip():
+        raise InputError("no model named: give a Hugging Face name or a directory")
     path = Path(model).expanduser()
     if not path.is_dir():
         if isinstance(model, Path) or str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
             raise InputError(f"no model at {model}: no such directory")
-        if not str(model).strip():
-            raise InputError("no model named: give a Hugging Face name or a directory")
         return ModelInfo(name=str(model))
     if not (path / "config.json").is_file():
         raise InputError(f"no model in {path}: it has no config.json; give a directory that save_pretrained made")

@@ -111,17 +111,21 @@ def find_sae(spec: str) -> SaeSource:
     Raises:
         InputError: `spec` names neither a directory nor a release and SAE id, or the directory is not of sae-lens.
     """
-    directory, name = (Path(spec), "") if Path(spec).is_dir() else (None, spec)
-    if directory is None and "=" in spec:
-        name, _, place = spec.partition("=")
-        directory = Path(place)
-        if not directory.is_dir():
-            raise InputError(f"no SAE at {place}: no such directory")
-    release, _, sae_id = name.partition(":")
-    if name and not (release and sae_id):
-        raise InputError(
-            f"no SAE {spec}: no such directory, and not RELEASE:SAE_ID; give one of these or RELEASE:SAE_ID=DIR"
-        )
+    directory: Path | None = None
+    release = sae_id = ""
+    if spec and Path(spec).is_dir():
+        directory = Path(spec)
+    else:
+        name, equals, place = spec.partition("=")
+        release, _, sae_id = name.partition(":")
+        if not (release and sae_id):
+            raise InputError(
+                f"no SAE {spec!r}: no such directory, and not RELEASE:SAE_ID; give one of these or RELEASE:SAE_ID=DIR"
+            )
+        if equals:
+            directory = Path(place)
+            if not (place and directory.is_dir()):
+                raise InputError(f"no SAE at {place!r}: no such directory")
     if directory is None:
         check_identity(release, sae_id)
         return SaeSource(release, sae_id, None)
@@ -136,7 +140,7 @@ def find_sae(spec: str) -> SaeSource:
         raise InputError(f"{directory / CONFIG} is not a JSON object: save the SAE again")
     # Before sae-lens 6 the metadata stood beside the other fields, and BOS was the default.
     metadata = config["metadata"] if isinstance(config.get("metadata"), dict) else {"prepend_bos": True} | config
-    if not name:
+    if not release:
         release = str(metadata.get("release") or "local")
         sae_id = str(metadata.get("sae_id") or directory.resolve().name)
     check_identity(release, sae_id)

@@ -81,6 +81,8 @@ def open_text(text: str | Path, field: str = "text") -> TextSource:
         InputError: there is no such file or directory, it is of another kind, or it holds no text files.
     """
     name = str(text)
+    if not name.strip():
+        raise InputError(f"no text named: give {KINDS}")
     if name.startswith("hf:"):
         dataset, _, split = name.removeprefix("hf:").partition(":")
         if not dataset:

@@ -28,4 +28,4 @@ WHERE edges >= $min_edges
 RETURN cluster_a, cluster_b, edges, a.index AS a, b.index AS b, r.logOdds AS log_odds, r.count AS count,
        a.topTokens AS tokens_a, b.topTokens AS tokens_b
 ORDER BY edges DESC, log_odds DESC, cluster_a, cluster_b
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

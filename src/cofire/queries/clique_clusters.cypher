@@ -25,4 +25,4 @@ RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, c.density AS 
        [m IN members | m.index] AS members,
        [m IN members | coalesce(m.topTokens, [])[..$n_tokens]] AS member_tokens
 ORDER BY density DESC, size DESC, cluster
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

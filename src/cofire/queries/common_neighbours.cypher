@@ -20,4 +20,4 @@ RETURN c.index AS index, CASE WHEN x.logOdds <= y.logOdds THEN x.logOdds ELSE y.
        x.logOdds AS log_odds_a, y.logOdds AS log_odds_b, x.count AS count_a, y.count AS count_b,
        c.topTokens AS top_tokens
 ORDER BY weaker_log_odds DESC, index
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

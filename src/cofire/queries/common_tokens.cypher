@@ -19,4 +19,4 @@ MATCH (a)-[x:FIRES_ON]->(t:Token)<-[y:FIRES_ON]-(b)
 RETURN t.token AS token, t.text AS text, x.count AS count_a, y.count AS count_b, x.share AS share_a,
        y.share AS share_b, CASE WHEN x.share <= y.share THEN x.share ELSE y.share END AS lesser_share
 ORDER BY lesser_share DESC, token
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -24,4 +24,4 @@ RETURN x.index AS contained, y.index AS container, p AS p_container_given_contai
        reverse AS p_contained_given_container, r.count AS count, r.logOdds AS log_odds,
        r.decoderCosine AS decoder_cosine, x.topTokens AS contained_tokens, y.topTokens AS container_tokens
 ORDER BY p_container_given_contained DESC, log_odds DESC, contained, container
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -9,4 +9,4 @@ MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
 WHERE a.dead
 RETURN a.index AS index, a.threshold AS threshold
 ORDER BY index
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -16,4 +16,4 @@ WHERE a.frequency >= $min_frequency
 RETURN a.index AS index, a.frequency AS frequency, a.firingCount AS firing_count, a.mean AS mean, a.max AS max,
        COUNT { (a)-[:CO_FIRES]-(:Latent) } AS partners, a.topTokens AS top_tokens
 ORDER BY frequency DESC, index
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

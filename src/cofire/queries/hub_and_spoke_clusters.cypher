@@ -27,4 +27,4 @@ RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, c.centralizat
        [m IN members[1..] | m.index] AS spokes,
        [m IN members[1..] | coalesce(m.topTokens, [])[..$n_tokens]] AS spoke_tokens
 ORDER BY centralization DESC, size DESC, cluster
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

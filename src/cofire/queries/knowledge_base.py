@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 from cofire.errors import CofireError, QueryError
 from cofire.queries.library import Query, find_query, library, nearest
 from cofire.settings import load_settings
-from cofire.store import Rows, open_store
+from cofire.store import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cofire.analysis.report import ReportData
 
 __all__ = ["KnowledgeBase"]
 
@@ -98,7 +100,7 @@ class KnowledgeBase:
 
         query = find_query(name)
         rows = self._rows(query, parameters)
-        return typed_frame(rows.columns, [column.type.base for column in query.columns], rows.rows)
+        return typed_frame([c.name for c in query.columns], [c.type.base for c in query.columns], rows)
 
     def cypher(self, text: str, /, **parameters: Any) -> pd.DataFrame:
         """Run Cypher of one's own that only reads, and return all its rows.
@@ -170,17 +172,31 @@ class KnowledgeBase:
             QueryError: no such SAE, or its load is not complete.
         """
         from cofire.analysis.report import write_report
+
+        return write_report(self.report_data(sae), Path(out))
+
+    def report_data(self, sae: str) -> ReportData:
+        """Return the tables that the report about an SAE is made from.
+
+        Args:
+            sae: the SAE's uid.
+
+        Raises:
+            QueryError: no such SAE, or its load is not complete.
+        """
         from cofire.queries.report_data import report_data
 
-        return write_report(report_data(self, sae), Path(out))
+        self._known_sae(sae)
+        return report_data(self._store, sae, self._timeout)
 
-    def _rows(self, query: Query, parameters: dict[str, Any]) -> Rows:
+    def _rows(self, query: Query, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         bound = query.bind(parameters)
-        rows = self._store.read(query.text, bound, self._timeout)
-        _same_columns(query, rows.columns)
-        if not rows.rows:
+        answer = self._store.read(query.text, bound, self._timeout)
+        if answer.rows:
+            _same_columns(query, answer.columns)
+        else:
             self._explain_nothing(bound)
-        return rows
+        return answer.rows
 
     def _stream(self, text: str, parameters: dict[str, Any], query: Query | None) -> Iterator[dict[str, Any]]:
         none = True
@@ -193,18 +209,20 @@ class KnowledgeBase:
     def _explain_nothing(self, bound: dict[str, Any]) -> None:
         """Raise QueryError where an answer has no rows because its SAE, latent or cluster does not exist."""
         if "sae" in bound:
-            saes = {row[0]: row[1] for row in self._ready()}
-            if bound["sae"] not in saes:
-                raise QueryError(_unknown_sae(bound["sae"], list(saes)))
+            latents = self._known_sae(bound["sae"])
             indices = [bound[p] for p in ("index", "a", "b") if p in bound] + list(bound.get("indices", []))
-            beyond = [i for i in indices if not 0 <= i < saes[bound["sae"]]]
+            beyond = [i for i in indices if not 0 <= i < latents]
             if beyond:
-                raise QueryError(f"latent {beyond[0]} of {bound['sae']}: its latents are 0 to {saes[bound['sae']] - 1}")
+                raise QueryError(f"latent {beyond[0]} of {bound['sae']}: its latents are 0 to {latents - 1}")
         if "cluster" in bound and not self._store.read(_CLUSTER, {"cluster": bound["cluster"]}, self._timeout).rows:
             raise QueryError(f"unknown cluster {bound['cluster']}; `densest_clusters` lists those of an SAE")
 
-    def _ready(self) -> list[tuple[Any, ...]]:
-        return self._store.read(_READY, {}, self._timeout).rows
+    def _known_sae(self, uid: str) -> int:
+        """Return the number of latents of a ready SAE, or raise QueryError."""
+        ready = {row[0]: int(row[1]) for row in self._store.read(_READY, {}, self._timeout).rows}
+        if uid not in ready:
+            raise QueryError(_unknown_sae(uid, list(ready)))
+        return ready[uid]
 
 
 _READY = "MATCH (s:Sae {status: 'ready'}) RETURN s.uid AS uid, s.nLatents AS latents ORDER BY uid"

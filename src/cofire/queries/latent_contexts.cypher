@@ -16,4 +16,4 @@ MATCH (a)-[x:SHOWN_BY]->(t:Context)
 RETURN x.rank AS rank, x.activation AS activation, x.u AS u, t.document AS document, t.position AS position,
        t.text AS text
 ORDER BY rank
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -14,4 +14,4 @@ MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
 MATCH (a)-[f:FIRES_ON]->(t:Token)
 RETURN t.token AS token, t.text AS text, f.count AS count, f.share AS share, f.lift AS lift
 ORDER BY count DESC, token
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -24,4 +24,4 @@ RETURN s.uid AS sae, s.layer AS layer, a.index AS index, t.token AS token, t.tex
        f.count AS count, f.share AS share, f.lift AS lift, a.firingCount AS firing_count, c.uid AS cluster,
        a.topTokens AS top_tokens
 ORDER BY share DESC, count DESC, sae, index, token
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -16,4 +16,4 @@ OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
 RETURN a.index AS index, partners, a.firingCount AS firing_count, a.frequency AS frequency, c.uid AS cluster,
        a.topTokens AS top_tokens
 ORDER BY partners DESC, index
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

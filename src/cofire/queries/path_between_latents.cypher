@@ -16,7 +16,7 @@ MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($a)
 MATCH (b:Latent) WHERE b.uid = s.uid + '/' + toString($b) AND $a <> $b
 MATCH p = allShortestPaths((a)-[:CO_FIRES*1..6]-(b))
-WHERE length(p) <= $max_steps
+WITH p WHERE length(p) <= $max_steps
 WITH p, [n IN nodes(p) | n.index] AS indices,
      reduce(w = head(relationships(p)).logOdds, r IN relationships(p) |
             CASE WHEN r.logOdds < w THEN r.logOdds ELSE w END) AS weakest

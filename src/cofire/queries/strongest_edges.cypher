@@ -32,7 +32,7 @@ WITH a, r, b,
        WHEN 'decoder_cosine' THEN r.decoderCosine
      END AS measure
 ORDER BY measure IS NULL, measure DESC, a.index, b.index
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
        r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
        r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b, r.decoderCosine AS decoder_cosine,

@@ -39,4 +39,4 @@ RETURN b.index AS index, r.count AS count, r.expected AS expected, r.logOdds AS 
        CASE WHEN a.index < b.index THEN r.pAGivenB ELSE r.pBGivenA END AS p_latent_given_neighbour,
        r.decoderCosine AS decoder_cosine, b.firingCount AS firing_count, c.uid AS cluster, b.topTokens AS top_tokens
 ORDER BY measure IS NULL, measure DESC, index
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

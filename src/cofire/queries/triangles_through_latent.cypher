@@ -26,4 +26,4 @@ RETURN b.index AS b, c.index AS c, CASE WHEN weaker <= bc.logOdds THEN weaker EL
        CASE WHEN fewer <= bc.count THEN fewer ELSE bc.count END AS least_count,
        b.topTokens AS tokens_b, c.topTokens AS tokens_c
 ORDER BY weakest_log_odds DESC, b, c
-LIMIT CASE WHEN 0 < $limit < 2147483647 THEN $limit ELSE 2147483647 END
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

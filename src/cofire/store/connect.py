@@ -3,7 +3,8 @@
 Neo4j         managed transactions; READ access mode refuses writes; the driver's time limit is kept by the server.
 embedded      ArcadeDB keeps neither READ access nor the time limit. So a read is always rolled back and is refused
               when the server says that it would have written; a query that takes too long is given up here and the
-              server, if it is ours, is ended (it starts again with the next call).
+              server, if it is ours, is ended (it starts again with the next call). It names no columns when there
+              are no rows, and takes a semicolon followed by a blank for a write.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from cofire.store.embedded import EmbeddedServer
 from cofire.store.embedded_child import DATABASE, USER
 from cofire.store.faults import LostConnection, translated
 from cofire.store.guard import check
+from cofire.store.lexer import returned_columns
 from cofire.store.values import Rows, plain
 
 __all__ = ["Store", "open_store"]
@@ -134,12 +136,27 @@ class Store:
         """
         with self._opening:
             if self._driver is None:
-                url, auth = self.location, self._auth
-                if self._embedded is not None:
-                    address = self._embedded.start()
-                    url, auth = f"bolt://127.0.0.1:{address.port}", (USER, address.password)
-                self._driver = self._verified(url, auth)
+                if self._embedded is None:
+                    self._driver = self._verified(self.location, self._auth)
+                else:
+                    self._driver = self._to_embedded(self._embedded)
             return self._driver
+
+    def _to_embedded(self, embedded: EmbeddedServer) -> Driver:
+        """Start or share the server. One that its owner is leaving just now may still take us in: then try again."""
+        attempts = 5
+        while True:
+            attempts -= 1
+            address = embedded.start()
+            try:
+                driver = self._verified(f"bolt://127.0.0.1:{address.port}", (USER, address.password))
+            except StoreError:
+                if attempts == 0 or embedded.serving():
+                    raise
+                continue
+            if attempts == 0 or embedded.serving():
+                return driver
+            driver.close()
 
     def _verified(self, url: str, auth: tuple[str, str] | None) -> Driver:
         with translated(self.location):
@@ -194,10 +211,10 @@ class Store:
                 if self._embedded is None:
                     return session.execute_read(unit_of_work(timeout=timeout)(_run), text, parameters)
                 with session.begin_transaction() as transaction:
-                    rows, summary = _collect(transaction.run(text, _sent(parameters)))
+                    rows, summary = _collect(transaction.run(text.rstrip(), _sent(parameters)))
                     transaction.rollback()
                 _refuse_written(summary)
-                return rows
+                return rows if rows.columns else Rows(returned_columns(text), [])
 
         return self._limited(work, deadline)
 
@@ -221,7 +238,7 @@ class Store:
         with self._session(READ_ACCESS) as session:
             server_limit = timeout if self._embedded is None else None
             with session.begin_transaction(timeout=server_limit) as transaction:
-                result = limited(lambda: transaction.run(text, _sent(parameters)))
+                result = limited(lambda: transaction.run(text.rstrip(), _sent(parameters)))
                 columns = tuple(result.keys())
                 while batch := limited(lambda: list(islice(result, _BATCH))):
                     for record in batch:
@@ -296,10 +313,11 @@ class Store:
                 driver.session(database=self._database, default_access_mode=access) as session,
             ):
                 yield session
-        except LostConnection as error:
+        except StoreError as error:
             if driver is self._given_up:
                 raise TimeLimit(f"{self.location} gave no whole answer within the time limit") from error
-            if self._embedded is None:
+            # A server that is stopping may answer with an error of any kind before it hangs up.
+            if self._embedded is None or (not isinstance(error, LostConnection) and self._embedded.serving()):
                 raise
             lost = StoreError(self._embedded.lost())
             self._forget(driver, seconds=2.0)

@@ -26,6 +26,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypedDict
 
 from cofire.errors import StoreBusy, StoreError
 from cofire.store.embedded_child import OWNER_FILE
@@ -66,6 +67,7 @@ class EmbeddedServer:
         self.directory = directory.absolute()
         self._create = create
         self._child: subprocess.Popen[bytes] | None = None
+        self._shared_pid: int | None = None
         self._shown = str(directory)
         _prepare(directory, create)
 
@@ -97,6 +99,15 @@ class EmbeddedServer:
                     f"{self._shown} is held by {self._holder()}, whose server does not answer; end it and try again"
                 )
             time.sleep(0.1)
+
+    def serving(self) -> bool:
+        """Whether the server that `start` found is still up and its owner alive: else it is stopping or has ended."""
+        if self._child is not None:
+            return self._child.poll() is None
+        owner = _owner(self.directory)
+        return (
+            owner is not None and owner["pid"] == self._shared_pid and _alive(owner["parent"]) and _alive(owner["pid"])
+        )
 
     def stop(self, seconds: float = _STOP_SECONDS) -> None:
         """End the child by closing its input, by force after `seconds`. A shared server is left alone."""
@@ -165,21 +176,44 @@ class EmbeddedServer:
         return Address(port=int(str(answer["port"])), password=password)
 
     def _running(self) -> Address | None:
-        """The server that owner.json names, if it is alive."""
+        """The server that owner.json names, if it and its owner are alive and it listens."""
+        owner = _owner(self.directory)
+        if owner is None or not _alive(owner["parent"]) or not _alive(owner["pid"]):
+            return None
         try:
-            owner = json.loads((self.directory / OWNER_FILE).read_text(encoding="utf-8"))
-            os.kill(owner["pid"], 0)
             with socket.create_connection(("127.0.0.1", owner["port"]), timeout=2.0):
+                self._shared_pid = owner["pid"]
                 return Address(port=owner["port"], password=owner["password"])
-        except (OSError, ValueError, KeyError):
+        except OSError:
             return None
 
     def _holder(self) -> str:
-        try:
-            owner = json.loads((self.directory / OWNER_FILE).read_text(encoding="utf-8"))
-            return f"process {owner['parent']} (server {owner['pid']})"
-        except (OSError, ValueError, KeyError):
-            return "another process"
+        owner = _owner(self.directory)
+        return f"process {owner['parent']} (server {owner['pid']})" if owner else "another process"
+
+
+class _Owner(TypedDict):
+    pid: int
+    parent: int
+    port: int
+    password: str
+
+
+def _owner(directory: Path) -> _Owner | None:
+    """What the running server says of itself; None while there is none, or while it starts or stops."""
+    try:
+        found: _Owner = json.loads((directory / OWNER_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _ask(child: subprocess.Popen[bytes], request: str, seconds: float) -> dict[str, object] | None:

@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass, field
 
 from cofire.errors import QueryError, WriteRefused
+from cofire.store.lexer import Token, sign_at, tokenize
 
 __all__ = ["ALLOWED_PROCEDURES", "Statement", "check"]
 
@@ -77,32 +78,7 @@ _EXPRESSION_FOLLOWS = _words(
     "OPTIONAL"
 )
 
-_TOKEN = re.compile(
-    r"""
-      (?P<blank>\s+|//[^\r\n]*|/\*.*?\*/)
-    | (?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
-    | (?P<name>`(?:[^`]|``)*`)
-    | (?P<parameter>\$(?:`(?:[^`]|``)*`|\w+))
-    | (?P<number>\d+)
-    | (?P<word>[^\W\d]\w*)
-    | (?P<sign>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-
-    @property
-    def upper(self) -> str:
-        """The keyword that a bare word may be; of anything else its text."""
-        return self.text.upper() if self.kind == "word" else self.text
 
 
 @dataclass(frozen=True)
@@ -133,7 +109,7 @@ def check(text: str, *, unicode_escapes: bool) -> Statement:
         QueryError: it is empty, has an open string or comment, or holds more than one statement.
     """
     decoded = _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else m[0], text) if unicode_escapes else text
-    tokens = _tokens(decoded)
+    tokens = tokenize(decoded)
     first, body = _first(tokens, decoded)
     procedures = []
     for i, token in enumerate(tokens):
@@ -154,25 +130,7 @@ def check(text: str, *, unicode_escapes: bool) -> Statement:
     return Statement(body=body, shows=opening.upper == "SHOW", procedures=procedures)
 
 
-def _tokens(text: str) -> list[_Token]:
-    """Split `text`; comments and blanks are left out."""
-    tokens = []
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "sign"
-        if kind == "blank":
-            continue
-        found = match.group()
-        # A quote or comment that were closed would have matched above as a whole.
-        if kind == "sign" and (found in "'\"`" or text.startswith("/*", match.start())):
-            what = "comment" if found == "/" else "quote"
-            raise QueryError(f"a {what} is opened and never closed: {text[match.start() :][:40]}")
-        tokens.append(_Token(kind, found, match.start()))
-    if not tokens:
-        raise QueryError("the query is empty")
-    return tokens
-
-
-def _first(tokens: list[_Token], text: str) -> tuple[int, str]:
+def _first(tokens: list[Token], text: str) -> tuple[int, str]:
     """The place of the token after EXPLAIN, PROFILE and `CYPHER option=value`; the text without EXPLAIN and PROFILE."""
     i = 0
     body = text
@@ -183,27 +141,22 @@ def _first(tokens: list[_Token], text: str) -> tuple[int, str]:
             i += 1
         elif tokens[i].upper == "CYPHER":
             i += 1
-            while i < len(tokens) and (tokens[i].kind == "number" or _sign(tokens, i + 1) == "="):
+            while i < len(tokens) and (tokens[i].kind == "number" or sign_at(tokens, i + 1) == "="):
                 i += 1 if tokens[i].kind == "number" else 3
         else:
             return i, body
     raise QueryError("the query is empty")
 
 
-def _sign(tokens: list[_Token], i: int) -> str:
-    """The sign at place i, "" where there is another token or none."""
-    return tokens[i].text if 0 <= i < len(tokens) and tokens[i].kind == "sign" else ""
-
-
-def _is_name(tokens: list[_Token], i: int) -> bool:
+def _is_name(tokens: list[Token], i: int) -> bool:
     """Whether the word at place i cannot be the first word of a clause."""
-    before = _sign(tokens, i - 1)
+    before = sign_at(tokens, i - 1)
     if before == ".":
         # `1..set` is a range up to a variable, `n.set` a property.
-        return _sign(tokens, i - 2) != "."
+        return sign_at(tokens, i - 2) != "."
     if before in _AFTER:
         return True
-    if i + 1 == len(tokens) or _sign(tokens, i + 1) in _BEFORE:
+    if i + 1 == len(tokens) or sign_at(tokens, i + 1) in _BEFORE:
         return True
     wanted = _ONLY_BEFORE.get(tokens[i].upper)
     if wanted and tokens[i + 1].upper not in wanted:
@@ -211,31 +164,31 @@ def _is_name(tokens: list[_Token], i: int) -> bool:
     return i >= 2 and tokens[i - 1].upper == "AS" and _ends_expression(tokens, i - 2)
 
 
-def _ends_expression(tokens: list[_Token], i: int) -> bool:
+def _ends_expression(tokens: list[Token], i: int) -> bool:
     """Whether an expression ends at place i, so that an AS after it makes an alias."""
     token = tokens[i]
     if token.kind == "sign":
         return token.text in ")]}"
     if token.kind == "word" and token.upper in _EXPRESSION_FOLLOWS:
-        return _sign(tokens, i - 1) == "."
+        return sign_at(tokens, i - 1) == "."
     return True
 
 
-def _refuse(tokens: list[_Token], i: int) -> None:
+def _refuse(tokens: list[Token], i: int) -> None:
     word = tokens[i].text
     what = "reads files" if word.upper() == "LOAD" else "would write or change the database"
     raise WriteRefused(f"{word} {what}; a query only reads (put {word} into backticks if it is meant as a name)")
 
 
-def _procedure(tokens: list[_Token], i: int) -> list[str]:
+def _procedure(tokens: list[Token], i: int) -> list[str]:
     """The procedure that the CALL at place i names; none for a subquery."""
-    if _sign(tokens, i + 1) in ("{", "("):
+    if sign_at(tokens, i + 1) in ("{", "("):
         return []
     parts = []
     i += 1
     while i < len(tokens) and tokens[i].kind in ("word", "name"):
         parts.append(tokens[i].text.strip("`"))
-        if _sign(tokens, i + 1) != ".":
+        if sign_at(tokens, i + 1) != ".":
             break
         i += 2
     name = ".".join(parts)
@@ -244,7 +197,7 @@ def _procedure(tokens: list[_Token], i: int) -> list[str]:
     return [name]
 
 
-def _check_show(tokens: list[_Token], first: int) -> None:
+def _check_show(tokens: list[Token], first: int) -> None:
     words = [token.upper for token in tokens[first + 1 : first + 3]]
     shown = words[1:2] if words[:1] and words[0] in _SHOW_KINDS else words[:1]
     if not shown or shown[0] not in _SHOWN:

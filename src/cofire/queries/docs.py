@@ -1,0 +1,45 @@
+"""Write the reference page of the query library."""
+
+from __future__ import annotations
+
+import json
+
+from cofire.queries.library import Query, library
+from cofire.schema.docs import escaped
+
+__all__ = ["queries_page"]
+
+_HEAD = """\
+# The query library
+
+Made from the headers of `src/cofire/queries/*.cypher`; do not edit. Every query runs unchanged on Neo4j and on the
+embedded store, reads only SAEs whose load is complete, and gives its rows in an order that is the same on both.
+
+    cofire query run strongest_neighbours -p sae=RELEASE/SAE_ID -p index=42
+    kb.query("strongest_neighbours", sae="RELEASE/SAE_ID", index=42)
+
+A query gives all its rows unless `limit` says otherwise. The files can be pasted into Neo4j Browser; set the parameters
+there first.
+
+"""
+
+
+def queries_page() -> str:
+    """Return docs/queries.md."""
+    queries = library().values()
+    contents = "".join(f"- [{q.name}](#{q.name}): {escaped(q.description)}\n" for q in queries)
+    return _HEAD + contents + "".join(f"\n{_section(q)}" for q in queries)
+
+
+def _section(query: Query) -> str:
+    text = f"## {query.name}\n\n{escaped(query.description)}\n\n"
+    if query.parameters:
+        text += "| parameter | type | default | meaning |\n|---|---|---|---|\n"
+        for p in query.parameters:
+            default = "required" if p.required else f"`{json.dumps(p.default, ensure_ascii=False)}`"
+            text += f"| `{p.name}` | {escaped(str(p.type))} | {default} | {escaped(p.description)} |\n"
+        text += "\n"
+    text += "| column | type | meaning |\n|---|---|---|\n"
+    for c in query.columns:
+        text += f"| `{c.name}` | {escaped(str(c.type))} | {escaped(c.description)} |\n"
+    return text

@@ -1,0 +1,110 @@
+"""Counts, read back by Cypher from both stores, equal brute force to the integer."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import dense, make_capture, random_arrays
+from graphs import dump_graph
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cofire.errors import ConflictError
+from cofire.settings import Settings
+from cofire.store import Store
+from cofire.store.ingest import ingest
+from cofire.store.write import delete_sae
+
+READ_BACK = "MATCH (a:Latent {index: $i})-[r:CO_FIRES]-(b:Latent) WHERE a.sae = $s RETURN b.index, r.count"
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    tokens=st.integers(1, 120),
+    n_latents=st.integers(2, 14),
+    documents=st.integers(1, 6),
+)
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_counts_equal_brute_force(store: Store, seed: int, tokens: int, n_latents: int, documents: int) -> None:
+    arrays = random_arrays(seed, tokens=tokens, n_latents=n_latents, documents=documents)
+    fires = (dense(arrays) > 0).astype(np.int64)
+    together = fires.T @ fires
+    with tempfile.TemporaryDirectory() as folder:
+        capture = make_capture(Path(folder), arrays)
+        outcome = ingest(capture, store, Settings(memory=16 * 1024**2), edges="all", replace=True)
+    assert outcome in ("loaded", "replaced", "unchanged")
+    for i in range(n_latents):
+        rows = store.read(READ_BACK, {"i": i, "s": "test/a/b"}).rows
+        assert len(rows) == len(dict(rows))
+        expected = {j: int(together[i, j]) for j in range(n_latents) if j != i and together[i, j]}
+        assert dict(rows) == expected
+    rows = store.read("MATCH (a:Latent {sae: $s}) RETURN a.index, a.firingCount", {"s": "test/a/b"}).rows
+    assert dict(rows) == {i: int(together[i, i]) for i in range(n_latents)}
+
+
+def test_the_same_again_changes_nothing(store: Store, tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, random_arrays(1))
+    assert ingest(capture, store, Settings()) == "loaded"
+    before = dump_graph(store)
+    assert ingest(capture, store, Settings()) == "unchanged"
+    assert dump_graph(store) == before
+
+
+def test_another_version_needs_replace(store: Store, tmp_path: Path) -> None:
+    first = make_capture(tmp_path / "1", random_arrays(1))
+    second = make_capture(tmp_path / "2", random_arrays(2))
+    ingest(first, store, Settings())
+    before = dump_graph(store)
+    with pytest.raises(ConflictError, match="--replace"):
+        ingest(second, store, Settings())
+    assert dump_graph(store) == before
+    assert ingest(second, store, Settings(), replace=True) == "replaced"
+    assert ingest(second, store, Settings()) == "unchanged"
+    sae = store.read("MATCH (s:Sae) RETURN s.status, s.firings", {}).rows
+    assert sae == [("ready", int(random_arrays(2)["indptr"][-1]))]
+
+
+def test_deleting_one_sae_leaves_the_other(store: Store, tmp_path: Path) -> None:
+    first = make_capture(tmp_path / "1", random_arrays(1), sae_id="one")
+    second = make_capture(tmp_path / "2", random_arrays(2), sae_id="two")
+    ingest(first, store, Settings())
+    alone = dump_graph(store)
+    ingest(second, store, Settings())
+    delete_sae(store, "test/two")
+    assert dump_graph(store) == alone
+
+
+def test_unicode_and_quotes_arrive_as_they_are(store: Store, tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, random_arrays(3))
+    ingest(capture, store, Settings())
+    texts = {row[0] for row in store.read("MATCH (t:Token) RETURN t.text", {}).rows}
+    assert texts == {" of", " the", "'", '"quoted"', "\n", "日本", " naïve", "\\", "{x}", "`"}
+
+
+def test_a_half_loaded_sae_is_seen_by_nobody(store: Store, tmp_path: Path, neo4j_server: Any) -> None:
+    from cofire.ingest.load import load_plan
+    from cofire.queries.knowledge_base import KnowledgeBase
+    from cofire.store.write import load_sae
+
+    capture = make_capture(tmp_path / "1", random_arrays(1), sae_id="one")
+    ingest(capture, store, Settings())
+    half = make_capture(tmp_path / "2", random_arrays(2), sae_id="two")
+    seen: list[list[str]] = []
+
+    def look(_done: int, _total: int) -> None:
+        seen.append(kb.saes()["uid"].tolist())
+
+    from cofire.analysis.analyze import analyze
+    from cofire.ingest.count import count
+
+    count(half)
+    analyze(half, resolution=1.0, seed=0)
+    with KnowledgeBase(store.location, username=neo4j_server.username, password=neo4j_server.password) as kb:
+        load_sae(store, load_plan(half), progress=look)
+        assert len(seen) > 5
+        assert all(uids == ["test/one"] for uids in seen)
+        assert kb.saes()["uid"].tolist() == ["test/one", "test/two"]

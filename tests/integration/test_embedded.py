@@ -1,0 +1,172 @@
+"""The life of the embedded server: who owns it, who shares it, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cofire.errors import StoreError
+from cofire.store import embedded, open_store
+from servers import SLOW, count, one_line
+
+PROCESS = """
+import sys
+from cofire.errors import StoreError
+from cofire.store import open_store
+with open_store(sys.argv[1]) as store:
+    {body}
+"""
+
+
+def start(directory: Path, body: str) -> subprocess.Popen[str]:
+    """Another process that opens the store and runs `body`."""
+    code = PROCESS.format(body=body.replace("\n", "\n    "))
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def server_pid(directory: Path) -> int:
+    return int(json.loads((directory / "owner.json").read_text())["pid"])
+
+
+def ended(pid: int, seconds: float = 15.0) -> bool:
+    """Whether the process is gone, or a zombie that nobody has waited for yet, within the time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_data_stay_and_the_server_ends_with_its_owner(embedded_dir):
+    with open_store(embedded_dir) as store:
+        store.write([("CREATE (:X {v: $v})", {"v": 2**60})])
+        pid = server_pid(embedded_dir)
+        assert (embedded_dir / "owner.json").stat().st_mode & 0o777 == 0o600
+        password = json.loads((embedded_dir / "owner.json").read_text())["password"]
+        assert password not in Path(f"/proc/{pid}/cmdline").read_text()
+    assert ended(pid)
+    assert not (embedded_dir / "owner.json").exists()
+    with open_store(embedded_dir) as store:
+        assert store.read("MATCH (n:X) RETURN n.v").rows == [(2**60,)]
+        assert json.loads((embedded_dir / "owner.json").read_text())["password"] != password
+
+
+def test_nothing_is_said_on_the_terminal(embedded_dir):
+    body = "store.write([('CREATE (:X)', {})]); print(store.read('MATCH (n:Nothing) RETURN n.nope').rows)"
+    process = start(embedded_dir, body)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "[]\n", "")
+    assert (embedded_dir / "server.log").read_text()
+
+
+def test_a_second_process_shares_the_server(embedded_dir):
+    with open_store(embedded_dir) as store:
+        process = start(embedded_dir, "store.write([('CREATE (:X)', {})]); print(store._embedded.owned)")
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "False\n", "")
+        # It has left, and the server has stayed.
+        assert count(store) == 1
+
+
+def test_who_shares_is_told_when_the_owner_goes_and_then_takes_over(embedded_dir):
+    owner = start(embedded_dir, "store.write([('CREATE (:X)', {})]); print('ready', flush=True); sys.stdin.read()")
+    assert owner.stdout.readline() == "ready\n"
+    with open_store(embedded_dir) as store:
+        assert count(store) == 1
+        pid = server_pid(embedded_dir)
+        owner.communicate(timeout=60)
+        assert ended(pid)
+        with pytest.raises(StoreError, match="has ended; run the command again") as caught:
+            count(store)
+        one_line(caught)
+        assert count(store) == 1
+
+
+def test_a_time_limit_leaves_a_shared_server_to_its_owner(embedded_dir):
+    with open_store(embedded_dir) as store:
+        body = (
+            f"try: store.read({SLOW.replace('100000', '4000')!r}, timeout=0.5)\n"
+            "except Exception as error: print(type(error).__name__)\n"
+            "print(store.read('RETURN 1').rows)"
+        )
+        process = start(embedded_dir, body)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "TimeLimit\n[(1,)]\n", "")
+        assert count(store) == 0
+
+
+def test_when_the_server_dies_its_owner_is_told_and_can_go_on(embedded_dir):
+    with open_store(embedded_dir) as store:
+        store.write([("CREATE (:X)", {})])
+        os.kill(server_pid(embedded_dir), signal.SIGKILL)
+        with pytest.raises(StoreError, match=r"server\.log") as caught:
+            count(store)
+        one_line(caught)
+        assert count(store) == 1
+
+
+def test_kill_9_of_the_owner_leaves_no_orphan_and_no_acknowledged_batch_is_lost(embedded_dir):
+    body = (
+        "import itertools\n"
+        "for batch in itertools.count():\n"
+        "    rows = [[batch, i] for i in range(100)]\n"
+        "    store.write([('UNWIND $rows AS row CREATE (:X {batch: row[0], i: row[1]})', {'rows': rows})])\n"
+        "    print(batch, flush=True)"
+    )
+    for kill_after in (3, 17):
+        process = start(embedded_dir, body)
+        acknowledged = [int(process.stdout.readline()) for _ in range(kill_after)]
+        pid = server_pid(embedded_dir)
+        process.kill()
+        acknowledged += [int(line) for line in process.communicate()[0].splitlines()]
+        # The next one may come while the server of the killed one is still stopping.
+        with open_store(embedded_dir) as store:
+            rows = store.read("MATCH (n:X) RETURN n.batch AS batch, count(*) AS c ORDER BY batch").rows
+            store.write([("MATCH (n:X) DELETE n", {})])
+        assert ended(pid)
+        assert [c for _, c in rows] == [100] * len(rows)
+        assert {batch for batch, _ in rows} >= set(acknowledged)
+
+
+def test_kill_9_of_the_owner_ends_a_server_that_is_busy(embedded_dir):
+    process = start(embedded_dir, f"print('go', flush=True); store.read({SLOW!r})")
+    process.stdout.readline()
+    time.sleep(1.0)
+    pid = server_pid(embedded_dir)
+    process.kill()
+    process.communicate()
+    assert ended(pid, 30.0)
+
+
+def test_opening_has_a_time_limit(embedded_dir, monkeypatch):
+    monkeypatch.setattr(embedded, "OPEN_SECONDS", 0.3)
+    with pytest.raises(StoreError, match="cofire ingest") as caught:
+        open_store(embedded_dir)
+    one_line(caught)
+    monkeypatch.undo()
+    open_store(embedded_dir).close()
+
+
+def test_a_store_without_its_database_is_not_made_anew(embedded_dir):
+    (embedded_dir / "databases" / "cofire").rename(embedded_dir / "gone")
+    with pytest.raises(StoreError, match="is missing") as caught:
+        open_store(embedded_dir)
+    one_line(caught)

@@ -1,0 +1,176 @@
+"""The Python API on both stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from query_oracle import ORACLES
+from query_worlds import LOADING, READY, World, load_world, make_world
+
+from builders import make_capture, random_arrays
+from cofire import KnowledgeBase, QueryError, StoreError, TimeLimit, WriteRefused
+from cofire.queries.library import library
+from cofire.schema.tables import TABLES
+from cofire.settings import Settings
+from cofire.store import Store
+from cofire.store.ingest import ingest
+
+A, B = READY
+COUNT = "MATCH (n) RETURN count(n) AS n"
+
+
+@pytest.fixture
+def kb(store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[KnowledgeBase]:
+    if store.kind == "neo4j":
+        server = request.getfixturevalue("neo4j_server")
+        monkeypatch.setenv("NEO4J_USERNAME", "nobody")  # what is given to the class wins
+        opened = KnowledgeBase(store.location, username=server.username, password=server.password)
+    else:
+        opened = KnowledgeBase(store.location)
+    with opened:
+        yield opened
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    made = make_world(5, 12, 0.5)
+    load_world(store, made)
+    return made
+
+
+def test_a_frame_has_the_declared_columns_and_types(kb: KnowledgeBase, world: World) -> None:
+    frame = kb.query("strongest_neighbours", sae=B, index=0, by="count")
+    wanted = ORACLES["strongest_neighbours"](world, sae=B, index=0, by="count", limit=0)
+    assert [None if pd.isna(x) else x for x in frame["phi"]] == [row["phi"] for row in wanted]
+    assert frame["index"].tolist() == [row["index"] for row in wanted]
+    assert frame["top_tokens"].tolist() == [row["top_tokens"] for row in wanted]
+    types = frame.dtypes.astype(str).to_dict()
+    assert types["index"] == "Int64"
+    assert types["phi"] == "Float64"
+    assert types["cluster"] == "string"
+    assert types["top_tokens"] == "object"
+    empty = kb.query("strongest_neighbours", sae=B, index=3)
+    assert empty.empty
+    assert empty.dtypes.astype(str).to_dict() == types
+
+
+def test_only_ready_saes_are_listed(kb: KnowledgeBase, world: World) -> None:
+    frame = kb.saes()
+    assert frame["uid"].tolist() == sorted(READY)
+    assert frame["n_latents"].tolist() == [12, 12]
+
+
+def test_the_library_is_a_frame(kb: KnowledgeBase, world: World) -> None:
+    frame = kb.queries()
+    assert frame["name"].tolist() == list(library())
+    assert frame.set_index("name").loc["latent_card", "signature"] == "latent_card(sae: string, index: integer 0..)"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("latent_card", {"sae": A[:-1], "index": 0}, rf"unknown SAE .* \(did you mean {A}\?\); ready are"),
+        ("dead_latents", {"sae": LOADING}, f"unknown SAE {LOADING}.*; ready are .*{A}"),
+        ("latent_card", {"sae": A, "index": 12}, f"latent 12 of {A}: its latents are 0 to 11"),
+        ("edge_between", {"sae": A, "a": 1, "b": 99}, "latent 99 of"),
+        ("edges_among", {"sae": A, "indices": [1, -1]}, "latent -1 of"),
+        ("cluster_card", {"cluster": f"{A}/c-0"}, f"unknown cluster {A}/c-0"),
+        ("latent_cards", {}, r"unknown query latent_cards \(did you mean latent_card\?\)"),
+        ("latent_card", {"sea": A, "index": 1}, r"unknown parameter sea \(did you mean sae\?\)"),
+    ],
+)
+def test_what_is_unknown_is_named(
+    kb: KnowledgeBase, world: World, name: str, parameters: dict[str, object], message: str
+) -> None:
+    with pytest.raises(QueryError, match=message):
+        kb.query(name, **parameters)
+    with pytest.raises(QueryError, match=message):
+        list(kb.iter(name, **parameters))
+
+
+def test_an_empty_store_says_what_to_do(kb: KnowledgeBase) -> None:
+    assert kb.saes().empty
+    with pytest.raises(QueryError, match="the store holds none; load one with `cofire ingest`"):
+        kb.query("dead_latents", sae=A)
+
+
+def test_cypher_parameters_may_have_any_name(kb: KnowledgeBase) -> None:
+    text = "RETURN $self AS a, $text AS b, $name AS c, $timeout AS d, $query AS e, $parameters AS f"
+    given = {"self": 1, "text": 2.5, "name": "n", "timeout": True, "query": None, "parameters": [1, 2]}
+    frame = kb.cypher(text, **given)
+    assert [str(t) for t in frame.dtypes] == ["Int64", "Float64", "string", "boolean", "object", "object"]
+    assert frame.iloc[0].tolist() == [1, 2.5, "n", True, None, [1, 2]]
+    assert list(kb.iter(text, **given)) == [dict(zip("abcdef", given.values(), strict=True))]
+
+
+@pytest.mark.parametrize("text", ["CREATE (n:Latent)", "MATCH (n) SET n.index = 1", "MATCH (n) DETACH DELETE n"])
+def test_nothing_is_written(kb: KnowledgeBase, world: World, text: str) -> None:
+    before = kb.cypher(COUNT)["n"].tolist()
+    with pytest.raises(WriteRefused):
+        kb.cypher(text)
+    with pytest.raises(WriteRefused):
+        kb.iter(text)
+    assert kb.cypher(COUNT)["n"].tolist() == before
+
+
+def test_wrong_cypher_is_an_error_of_the_query(kb: KnowledgeBase) -> None:
+    with pytest.raises(QueryError):
+        kb.cypher("MATCH (n RETURN n")
+    with pytest.raises(QueryError, match="unknown query RETURN"):
+        kb.iter("RETURN")
+
+
+def test_rows_stream(kb: KnowledgeBase, world: World) -> None:
+    rows = kb.iter("latent_tokens", sae=A, index=0)
+    wanted = ORACLES["latent_tokens"](world, sae=A, index=0, limit=0)
+    assert list(rows) == wanted
+    many = kb.iter("UNWIND range(1, 1000000) AS i RETURN i, i * 2 AS twice")
+    assert next(many) == {"i": 1, "twice": 2}
+    many.close()  # type: ignore[attr-defined]  # a generator
+    assert kb.cypher("RETURN 1 AS one")["one"].tolist() == [1]
+
+
+def test_a_time_limit_holds(kb: KnowledgeBase, store: Store, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if store.kind == "neo4j":
+        server = request.getfixturevalue("neo4j_server")
+        limited = KnowledgeBase(store.location, username=server.username, password=server.password, timeout=0.5)
+    else:
+        # Giving a query up ends the server, so it gets one of its own.
+        from cofire.store import open_store
+
+        open_store(tmp_path / "own", create=True).close()
+        limited = KnowledgeBase(tmp_path / "own", timeout=0.5)
+    with limited, pytest.raises(TimeLimit):
+        limited.cypher("UNWIND range(1, 100000) AS a UNWIND range(1, 100000) AS b RETURN count(a % 7 = b % 3) AS c")
+
+
+def test_no_store_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StoreError, match="nowhere"):
+        KnowledgeBase(tmp_path / "nowhere")
+    monkeypatch.setenv("COFIRE_STORE", str(tmp_path / "elsewhere"))
+    with pytest.raises(StoreError, match="elsewhere"):
+        KnowledgeBase()
+
+
+def test_a_report_has_the_tables_of_the_capture(kb: KnowledgeBase, store: Store, tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, random_arrays(7))
+    ingest(capture, store, Settings(), edges="all")
+    uid = capture.manifest.uid
+    data = kb.report_data(uid)
+    assert data.sae["uid"] == uid
+    for table in TABLES:
+        wanted = pq.read_table(capture.tables / f"{table.name}.parquet").to_pandas()
+        found = getattr(data, table.name)
+        assert len(wanted) > 0, table.name
+        if table.name == "tokens":  # the report shows them in this order
+            wanted = wanted.sort_values(["latent", "count", "token"], ascending=[True, False, True], ignore_index=True)
+        pd.testing.assert_frame_equal(found, wanted)
+    page = kb.report(uid, tmp_path / "report")
+    assert uid in page.read_text(encoding="utf-8")
+    with pytest.raises(QueryError, match=f"unknown SAE {uid}x"):
+        kb.report(uid + "x", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,44 @@
+"""scripts/neo4j: it starts once, keeps data, stops, and leaves a server that is there alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from servers import ROOT, Neo4jServer, exported, free_port, neo4j_script
+
+
+def test_the_neo4j_script_uses_a_server_that_is_there(tmp_path):
+    environment = os.environ | {"NEO4J_URI": "bolt://h:1", "NEO4J_USERNAME": "u", "NEO4J_PASSWORD": "p w'"}
+    environment["COFIRE_NEO4J_HOME"] = str(tmp_path)
+    done = subprocess.run(
+        [ROOT / "scripts/neo4j", "start"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert exported(done.stdout) == {"NEO4J_URI": "bolt://h:1", "NEO4J_USERNAME": "u", "NEO4J_PASSWORD": "p w'"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_neo4j_script_starts_once_keeps_data_and_stops(tmp_path):
+    home, port = tmp_path / "home", free_port()
+    assert neo4j_script("status", home).returncode == 1
+    first = neo4j_script("start", home, port)
+    try:
+        assert first.returncode == 0, first.stderr
+        assert neo4j_script("start", home, port).stdout == first.stdout
+        assert neo4j_script("status", home).returncode == 0
+        assert (home / "password").stat().st_mode & 0o777 == 0o600
+        server = exported(first.stdout)
+        with Neo4jServer(server["NEO4J_URI"], server["NEO4J_USERNAME"], server["NEO4J_PASSWORD"]).open() as store:
+            store.write([("CREATE (:X)", {})])
+    finally:
+        stopped = neo4j_script("stop", home)
+    assert stopped.returncode == 0
+    assert neo4j_script("stop", home).returncode == 0
+    assert neo4j_script("status", home).returncode == 1
+
+
+def test_the_neo4j_script_explains_itself(tmp_path):
+    assert "usage" in neo4j_script("--help", tmp_path).stdout
+    wrong = neo4j_script("begin", tmp_path)
+    assert wrong.returncode == 2
+    assert "usage" in wrong.stderr

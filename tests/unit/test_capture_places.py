@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cofire.errors import CaptureError, InputError
+from cofire.ingest.capture_dir import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
+from cofire.ingest.model import choose_device, find_model
+from cofire.ingest.resume import check_place, check_root, clear, compare, facts
+from cofire.ingest.saes import find_sae
+
+SETTINGS = {"tokens": 10, "dtype": "float32"}
+
+
+def make_manifest(place: Path) -> Manifest:
+    manifest = Manifest(
+        release="r",
+        sae_id="a/b",
+        n_latents=4,
+        sae=SaeInfo(weights_sha256="w", config_sha256="c"),
+        model=ModelInfo(name="m", weights_sha256="h"),
+        text=TextInfo(documents=0, tokens=0),
+        settings=SETTINGS,
+        masking=Masking(rule="none", kept=0),
+    )
+    place.mkdir(parents=True, exist_ok=True)
+    manifest.write(place)
+    return manifest
+
+
+def test_an_equal_run_goes_on(tmp_path: Path) -> None:
+    wanted = facts("r", "a/b", ("w", "c"), ("m", "h"), SETTINGS)
+    assert compare(tmp_path, wanted) is None
+    manifest = make_manifest(tmp_path)
+    assert compare(tmp_path, wanted) == manifest
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        (facts("r", "other", ("w", "c"), ("m", "h"), SETTINGS), "SAE"),
+        (facts("r", "a/b", ("W", "c"), ("m", "h"), SETTINGS), "SAE weights"),
+        (facts("r", "a/b", ("w", "C"), ("m", "h"), SETTINGS), "SAE configuration"),
+        (facts("r", "a/b", ("w", "c"), ("n", "h"), SETTINGS), "model"),
+        (facts("r", "a/b", ("w", "c"), ("m", "H"), SETTINGS), "model files"),
+        (facts("r", "a/b", ("w", "c"), ("m", "h"), SETTINGS | {"tokens": None}), "tokens"),
+        (facts("r", "a/b", ("w", "c"), ("m", "h"), SETTINGS | {"new": 1}), "new"),
+        (facts("r", "a/b", ("w", "c"), ("m", "h"), {"tokens": 10}), "dtype"),
+    ],
+)
+def test_another_run_is_told_what_differs(tmp_path: Path, wanted: dict[str, object], name: str) -> None:
+    make_manifest(tmp_path)
+    with pytest.raises(CaptureError, match=f"with another {name} .*--force"):
+        compare(tmp_path, wanted)
+
+
+def test_places_that_are_not_ours_are_refused(tmp_path: Path) -> None:
+    check_place(tmp_path / "absent")
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(InputError, match="is a file"):
+        check_place(file)
+    with pytest.raises(InputError, match="holds file and is not a capture"):
+        check_place(tmp_path)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "manifest.json").write_text(json.dumps({"name": "a web app"}))
+    with pytest.raises(InputError, match=r"holds manifest\.json and is not a capture"):
+        check_place(theirs)
+
+
+def test_a_killed_start_and_a_damaged_capture_are_ours(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json.part").write_text("{")
+    check_place(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    (tmp_path / "manifest.json.part").unlink()
+    (tmp_path / "shards").mkdir()
+    check_place(tmp_path)
+
+
+def test_a_root_holds_captures_only(tmp_path: Path) -> None:
+    check_root(tmp_path / "absent", [])
+    make_manifest(tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    check_root(tmp_path, ["two"])
+    with pytest.raises(InputError, match="holds two, which is not a capture"):
+        check_root(tmp_path, ["three"])
+    with pytest.raises(InputError, match="capture of one SAE"):
+        check_root(tmp_path / "one", [])
+
+
+def test_clearing_leaves_what_is_not_ours(tmp_path: Path) -> None:
+    place = tmp_path / "capture"
+    make_manifest(place)
+    for name in ("shards/shard-00000.parquet", "tables/edges.parquet", "text.parquet", "shards/mine.txt", "notes.md"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text("x")
+    clear(place)
+    assert sorted(p.relative_to(place).as_posix() for p in place.rglob("*")) == [
+        "notes.md",
+        "shards",
+        "shards/mine.txt",
+    ]
+    make_manifest(tmp_path / "whole")
+    clear(tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
+
+
+def write_sae(directory: Path, config: object) -> Path:
+    directory.mkdir()
+    (directory / "cfg.json").write_text(json.dumps(config))
+    (directory / "sae_weights.safetensors").write_bytes(b"")
+    return directory
+
+
+def test_an_sae_is_named_in_three_ways(tmp_path: Path) -> None:
+    named = write_sae(tmp_path / "named", {"metadata": {"release": "rel", "sae_id": "a/b", "context_size": 64}})
+    plain = write_sae(tmp_path / "plain", {"hook_name": "blocks.0.hook_resid_pre", "context_size": 32})
+    found = find_sae(str(named))
+    assert (found.release, found.sae_id, found.directory) == ("rel", "a/b", named)
+    assert found.metadata == {"release": "rel", "sae_id": "a/b", "context_size": 64}
+    assert find_sae(f"mine:c/d={named}").spec == "mine:c/d"
+    # sae-lens before 6 has the metadata at the top, and BOS as its default.
+    old = find_sae(str(plain))
+    assert old.spec == "local:plain"
+    assert old.metadata is not None
+    assert old.metadata["prepend_bos"]
+    registered = find_sae("gpt2-small-res-jb:blocks.8.hook_resid_pre")
+    assert (registered.spec, registered.directory) == ("gpt2-small-res-jb:blocks.8.hook_resid_pre", None)
+
+
+def test_saes_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    broken = write_sae(tmp_path / "broken", {})
+    (broken / "cfg.json").write_text("{")
+    for spec, message in [
+        ("nothing", "no SAE 'nothing': no such directory, and not RELEASE:SAE_ID"),
+        ("", "no SAE ''"),
+        ("release:", "not RELEASE:SAE_ID"),
+        (f"={tmp_path}", "not RELEASE:SAE_ID"),
+        (":id", "not RELEASE:SAE_ID"),
+        ("a b:id", "cannot name an SAE"),
+        ("r:id=nowhere", "no SAE at 'nowhere'"),
+        (str(tmp_path / "empty"), r"it has no cfg\.json"),
+        (str(broken), "is not JSON"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            find_sae(spec)
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such directory"):
+        find_model("./nowhere")
+    with pytest.raises(InputError, match=r"it has no config\.json"):
+        find_model(tmp_path)
+    with pytest.raises(InputError, match="no model named"):
+        find_model("")
+    assert find_model("org/name").weights_sha256 is None
+    with pytest.raises(InputError, match="--device gpu is unknown"):
+        choose_device("gpu")
+
+
+def test_a_model_is_known_by_its_files(tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_text(name)
+    first = find_model(tmp_path)
+    assert (first.name, first.source) == (tmp_path.name, str(tmp_path))
+    (tmp_path / "README.md").write_text("x")
+    assert find_model(tmp_path) == first
+    (tmp_path / "tokenizer.json").write_text("other")
+    assert find_model(tmp_path).weights_sha256 != first.weights_sha256

@@ -1,0 +1,231 @@
+"""The query files' headers, and the check of a query's parameters."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cofire.queries
+from cofire.errors import CofireError, QueryError
+from cofire.queries.docs import queries_page
+from cofire.queries.frames import typed_frame, untyped_frame
+from cofire.queries.knowledge_base import KnowledgeBase
+from cofire.queries.library import Parameter, Query, find_query, library, parse_parameters, read_query
+from cofire.queries.values import ValueType
+from cofire.store.guard import check
+
+FILES = sorted(Path(cofire.queries.__file__).parent.glob("*.cypher"))
+HEADER = """\
+// name: sample
+// description: What it
+//   answers.
+// param sae: string - uid - of the SAE
+// param n: integer 1..9 = 3 - how many
+// param share: float or null = null - a share
+// param by: count|log_odds = "count" - measure
+// param spaced: boolean = true - with a space
+// param some: list<integer> = [1, 2] - indices
+// returns index: integer - the index
+// returns names: list<list<string>> or null - the names
+
+"""
+TEXT = "MATCH (n {a: $sae}) // $comment\nWHERE $n < $share OR $by = '$quoted' OR $spaced\nRETURN $some"
+
+
+def sample() -> Query:
+    return read_query(HEADER + TEXT + "\n", "sample.cypher")
+
+
+def test_a_header_is_read() -> None:
+    query = sample()
+    assert query.description == "What it answers."
+    assert query.parameters[:3] == (
+        Parameter("sae", ValueType("string"), "uid - of the SAE"),
+        Parameter("n", ValueType("integer", low=1, high=9), "how many", required=False, default=3),
+        Parameter("share", ValueType("float", nullable=True), "a share", required=False),
+    )
+    assert query.parameters[3].type.choices == ("count", "log_odds")
+    assert [str(column.type) for column in query.columns] == ["integer", "list<list<string>> or null"]
+    assert query.text == TEXT
+    assert query.line == 13
+    assert query.signature == (
+        'sample(sae: string, n: integer 1..9 = 3, share: float or null = null, by: count|log_odds = "count", '
+        "spaced: boolean = true, some: list<integer> = [1, 2])"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("// name: sample", "// name: other", r"sample\.cypher:1: .*name: sample"),
+        ("// name: sample\n", "", r"sample\.cypher:1: .*name: sample"),
+        ("// description: What it", "// descripton: What it", r"sample\.cypher:2: not a header line: 'descripton: "),
+        ("// description: What it\n//   answers.\n", "", r"sample\.cypher:1: .*description"),
+        ("// param n: integer 1..9 = 3 - how many", "// param n: int = 3 - how many", r":5: unknown type int"),
+        ("integer 1..9 = 3 - how", "integer 1..9 = 12 - how", r":5: the default is 12; give a value in 1\.\.9"),
+        ("integer 1..9 = 3 - how", "integer 1..9 = three - how", r":5: the default three is not JSON"),
+        ("integer 1..9 = 3 - how", "integer 1..9 = 3.5 - how", r":5: the default is 3\.5 \(float\); give an integer"),
+        ("integer 1..9 = 3 - how many", "integer 1..9 = 3", r":5: not a header line"),
+        ("uid - of the SAE", "", r":4: not a header line"),
+        ("param sae: string -", "param sae: string 1..2 -", r":4: a string has no bounds"),
+        ('= "count" -', '= "cuont" -', r":7: the default is 'cuont'; give one of count, log_odds"),
+        ("returns index: integer", "returns index: whole", r":10: unknown type whole"),
+        ("list<list<string>>", "list<list<thing>>", r":11: unknown type list<list<thing>>"),
+        ("returns names", "returns index", r"sample\.cypher:1: returns index stands twice"),
+        ("param share", "param n", r"sample\.cypher:1: param n stands twice"),
+        ("OR $spaced", "OR $spacde", r"sample\.cypher:13: \$spacde is used, but"),
+        ("OR $spaced", "", r"sample\.cypher:13: the header declares spaced, but"),
+        (TEXT, "", r"sample\.cypher:12: there is no Cypher"),
+    ],
+)
+def test_a_wrong_header_is_reported_with_file_and_line(old: str, new: str, message: str) -> None:
+    source = (HEADER + TEXT).replace(old, new)
+    assert source != HEADER + TEXT
+    with pytest.raises(CofireError, match=message):
+        read_query(source, "sample.cypher")
+
+
+def test_columns_are_needed() -> None:
+    source = "".join(line for line in (HEADER + TEXT).splitlines(keepends=True) if "returns" not in line)
+    with pytest.raises(CofireError, match=r"sample\.cypher:1: .*returns NAME: TYPE"):
+        read_query(source, "sample.cypher")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_query_file_keeps_the_rules(path: Path) -> None:
+    query = library()[path.stem]
+    assert query.source == path.read_text(encoding="utf-8")
+    assert query.source.splitlines()[query.line - 1] == query.text.splitlines()[0]
+    assert all(len(line) <= 120 for line in query.source.splitlines())
+    assert query.description.endswith(".")
+    assert re.search(r"status: 'ready'|s\.status = 'ready'", query.text)
+    check(query.text, unicode_escapes=True)  # it only reads, whatever the server thinks
+    if query.name not in ("latent_card", "edge_between", "sae_summary"):  # of these there is one row
+        assert re.findall(r"^ORDER BY .*\n?(?:LIMIT .*)?\Z", query.text, re.MULTILINE)
+    banned = r"\b(?:id|elementId|exists)\s*\(|\bSHORTEST\b|\bapoc\b|\*\]|\*\d+\.\.\]"
+    assert not re.search(banned, query.text), "not portable: see shared/STORES.md"
+    wanted = [p for p in query.parameters if p.required]
+    assert query.parameters[: len(wanted)] == tuple(wanted), "required parameters come first"
+
+
+def test_the_library_has_every_file_and_the_page_every_query() -> None:
+    assert list(library()) == [path.stem for path in FILES]
+    assert len(library()) >= 20
+    page = queries_page()
+    for query in library().values():
+        assert f"\n## {query.name}\n" in page
+
+
+def test_an_unknown_query_names_the_nearest() -> None:
+    with pytest.raises(QueryError, match=r"unknown query latent_crad \(did you mean latent_card\?\)"):
+        find_query("latent_crad")
+    with pytest.raises(QueryError, match="unknown query 7; `cofire query list`"):
+        find_query("7")
+
+
+def test_defaults_are_filled_in() -> None:
+    assert sample().bind({"sae": "r/s", "n": 9, "share": 1}) == {
+        "sae": "r/s", "n": 9, "share": 1.0, "by": "count", "spaced": True, "some": [1, 2],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"query sample: missing sae; it is sample\(sae: string"),
+        ({"sae": "x", "spcaed": True}, r"unknown parameter spcaed \(did you mean spaced\?\); it takes sae, n, "),
+        ({"sae": "x", "zzz": True}, r"unknown parameter zzz; it takes"),
+        ({"sae": 5}, r"parameter sae is 5 \(int\); give a string"),
+        ({"sae": None}, "parameter sae is null; give a string"),
+        ({"sae": "\ud800"}, "not Unicode text"),
+        ({"sae": "x", "n": True}, r"parameter n is True \(bool\); give an integer"),
+        ({"sae": "x", "n": 3.0}, r"parameter n is 3\.0 \(float\); give an integer"),
+        ({"sae": "x", "n": "3"}, r"parameter n is '3' \(str\); give an integer"),
+        ({"sae": "x", "n": 0}, r"parameter n is 0; give a value in 1\.\.9"),
+        ({"sae": "x", "n": 10}, r"parameter n is 10; give a value in 1\.\.9"),
+        ({"sae": "x", "n": None}, "parameter n is null; give an integer"),
+        ({"sae": "x", "share": False}, r"parameter share is False \(bool\); give a number"),
+        ({"sae": "x", "share": float("nan")}, "parameter share is NaN"),
+        ({"sae": "x", "share": 10**400}, "too large for a float"),
+        ({"sae": "x", "by": "jaccard"}, r"parameter by is 'jaccard'; give one of count, log_odds"),
+        ({"sae": "x", "spaced": 1}, r"parameter spaced is 1 \(int\); give true or false"),
+        ({"sae": "x", "some": 1}, r"parameter some is 1 \(int\); give a list \(list<integer>\)"),
+        ({"sae": "x", "some": [1, "2"]}, r"parameter some\[1\] is '2' \(str\); give an integer"),
+        ({"sae": "x", "some": [2**63]}, "beyond the 64-bit range"),
+        ({"sae": "x", "some": [-(2**63) - 1]}, "beyond the 64-bit range"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        sample().bind(given)
+
+
+def test_numpy_and_pandas_values_will_do() -> None:
+    given = {"sae": np.str_("x"), "n": np.int32(4), "share": np.float32(0.5), "spaced": np.bool_(False)}
+    bound = sample().bind(given | {"some": np.arange(3)})
+    assert bound == {"sae": "x", "n": 4, "share": 0.5, "by": "count", "spaced": False, "some": [0, 1, 2]}
+    assert {type(v) for v in bound.values()} == {str, int, float, bool, list}
+    assert sample().bind({"sae": "x", "some": pd.Series([7, 8])})["some"] == [7, 8]
+    assert sample().bind({"sae": "x", "some": range(2)})["some"] == [0, 1]
+
+
+def test_parameters_of_the_command_line_are_read_by_type() -> None:
+    given = {"sae": "3", "n": "4", "share": "1e-2", "spaced": "false", "some": "5,6"}
+    assert parse_parameters(sample(), given) == {"sae": "3", "n": 4, "share": 0.01, "spaced": False, "some": [5, 6]}
+    assert parse_parameters(sample(), {"share": "null", "sae": "null"}) == {"share": None, "sae": "null"}
+    assert parse_parameters(sample(), {"some": "[]"}) == {"some": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("n", "4.0", r"parameter n is '4\.0'; give an integer"),
+        ("n", "1_0", "give an integer"),
+        ("n", "12", r"give a value in 1\.\.9"),
+        ("n", "null", "give an integer"),
+        ("share", "half", "give a number"),
+        ("share", "nan", "NaN"),
+        ("spaced", "True", "give true or false"),
+        ("some", "1,x", r"give a list \(list<integer>\)"),
+        ("some", "1.5", r"parameter some\[0\] is 1\.5 \(float\); give an integer"),
+        ("by", "lift", "give one of count, log_odds"),
+        ("sea", "x", r"unknown parameter sea \(did you mean sae\?\)"),
+    ],
+)
+def test_a_wrong_text_of_the_command_line_is_refused(name: str, text: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        parse_parameters(sample(), {name: text})
+
+
+def test_a_parameter_may_have_any_name() -> None:
+    for method in (KnowledgeBase.query, KnowledgeBase.cypher, KnowledgeBase.iter, Query.__call__):
+        named = [p for p in inspect.signature(method).parameters.values() if p.kind is not p.POSITIONAL_ONLY]
+        assert [p.kind for p in named] == [inspect.Parameter.VAR_KEYWORD], method
+
+
+def test_declared_types_hold_without_rows_and_with_nulls() -> None:
+    names, types = ("i", "f", "b", "s", "l"), ("integer", "float", "boolean", "string", "list<list<string>>")
+    dtypes = ["Int64", "Float64", "boolean", "string", "object"]
+    empty = typed_frame(names, types, [])
+    assert [str(t) for t in empty.dtypes] == dtypes
+    assert list(empty.columns) == list(names)
+    frame = typed_frame(names, types, [(2**62 + 1, 1, True, "", [["a"], ["b"]]), (None, None, None, None, None)])
+    assert [str(t) for t in frame.dtypes] == dtypes
+    assert frame["i"][0] == 2**62 + 1
+    assert frame["l"][0] == [["a"], ["b"]]
+    assert frame.iloc[1].isna().all()
+
+
+def test_types_of_cypher_are_found_in_the_values() -> None:
+    rows = [(1, 1, True, "x", 1, None, [1]), (None, 0.5, None, None, "x", None, [2]), (2, 2, False, "y", 3, None, [])]
+    frame = untyped_frame(tuple("abcdefg"), rows)
+    assert [str(t) for t in frame.dtypes] == ["Int64", "Float64", "boolean", "string", "object", "object", "object"]
+    mixed = untyped_frame(("a",), [(2**53 + 1,), (0.5,)])
+    assert mixed["a"].tolist() == [2**53 + 1, 0.5]
+    assert list(untyped_frame(("a", "b"), []).columns) == ["a", "b"]

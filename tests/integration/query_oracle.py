@@ -456,7 +456,7 @@ def all_cases(name: str, world: World) -> list[Row]:
     clusters = [{"cluster": c} for c in (*world.clusters, f"{READY[0]}/c-none")]
 
     def limited(sets: list[Row]) -> list[Row]:
-        return sets + [s | {"limit": limit} for s in sets for limit in (1, 3, 2**40)]
+        return sets + [s | {"limit": limit} for s in sets for limit in (0, 1, 3, 2**40)]
 
     def crossed(sets: list[Row], name: str, values: tuple[Any, ...]) -> list[Row]:
         return [s | {name: value} for s in sets for value in values]

@@ -187,8 +187,14 @@ def test_other_settings_are_refused_and_forced(smollm2_dir: Path, small: Path, t
         with pytest.raises(CaptureError, match=f"with another {name} .*--force"):
             capture(out=single, **(plain | SMALL | change))
         assert files_of(single) == before
+    # A bad line is found before an earlier capture is removed.
+    (tmp_path / "late.jsonl").write_text('{"text": "fine"}\nnot json\n')
+    before = files_of(single)
+    with pytest.raises(InputError, match=r"late\.jsonl:2 is not JSON"):
+        capture(out=single, **(plain | SMALL | {"text": tmp_path / "late.jsonl"}), force=True)
+    assert files_of(single) == before
     (single / "notes.md").write_text("mine")
-    (tmp_path / "out" / "tables").mkdir()
+    (single / "tables").mkdir()
     (single / "tables" / "edges.parquet").write_text("stale")
     (found,) = capture(out=single, **(plain | SMALL | {"text": other_text}), force=True)
     assert (found.manifest.text.tokens, found.manifest.text.documents) == (4, 1)
@@ -462,3 +468,55 @@ def test_writing_weights_are_centred_where_the_sae_wants_it(smollm2_dir: Path, t
     centred = load_model(place, found, processing={"center_writing_weights": True}).run(tokens, [hook])[hook]
     assert float(raw.mean(-1).abs().max()) > 1e-3
     torch.testing.assert_close(centred, raw - raw.mean(-1, keepdim=True), rtol=1e-4, atol=1e-5)
+
+
+def test_a_registered_sae_is_fetched_and_known_by_its_tensors(
+    smollm2_dir: Path, reference: Reference, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub is replaced by a directory; the registry and the loader are those of sae-lens."""
+    spec = "llama-3-8b-it-res-jh:blocks.25.hook_resid_post"
+    directory = save_random("none", config("standard"), tmp_path / "hub")
+
+    def download(repo_id: str, filename: str, force_download: bool = False) -> str:
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        assert repo_id == "Juliushanhanhan/llama-3-8b-it-res"
+        path = directory / Path(filename).name
+        if not path.is_file():
+            raise LocalEntryNotFoundError(filename)
+        return str(path)
+
+    monkeypatch.setattr("sae_lens.loading.pretrained_sae_loaders.hf_hub_download", download)
+    run: dict[str, Any] = {"tokens": 100, "device": "cpu", "norm_factor": None}
+    (one,) = capture(smollm2_dir, [spec], TEXT, tmp_path / "out", **run)
+    assert one.uid == "llama-3-8b-it-res-jh/blocks.25.hook_resid_post"
+    assert one.manifest.sae.neuronpedia_id == "llama3-8b-it/25-res-jh"
+    assert one.manifest.sae.source == f"sae-lens:{spec}"
+    assert_capture_equals_encode(one, reference, directory, texts, 100)
+    before = files_of(tmp_path / "out")
+    capture(smollm2_dir, [spec], TEXT, tmp_path / "out", **run)
+    assert files_of(tmp_path / "out") == before
+    save_random("standard", config("standard"), directory)
+    with pytest.raises(CaptureError, match="with another SAE weights"):
+        capture(smollm2_dir, [spec], TEXT, tmp_path / "out", **run)
+
+
+def test_a_registered_scale_is_folded_into_a_local_copy(tmp_path: Path) -> None:
+    with quiet():
+        import torch
+        from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
+
+    from cofire.ingest.saes import find_sae
+    from cofire.ingest.saes import load_sae as load
+
+    name = ("gpt2-small-mlp-tm", "blocks.0.hook_mlp_out")
+    factor = get_norm_scaling_factor(*name)
+    assert factor is not None
+    settings = config("standard", normalize_activations="expected_average_only_in", apply_b_dec_to_input=False)
+    directory = save_random("none", settings, tmp_path / "sae")
+    loaded, plain = load(find_sae(f"{name[0]}:{name[1]}={directory}")), load_sae(directory)
+    inputs = torch.randn(5, 576)
+    with torch.no_grad():
+        expected = plain.encode(inputs * factor) * plain.W_dec.norm(dim=-1) / factor
+        torch.testing.assert_close(loaded.encode(inputs), expected)
+    assert loaded.info.normalize_activations == "none"

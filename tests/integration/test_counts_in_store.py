@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import dense, make_capture, random_arrays
-from graphs import dump_graph
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders import dense, make_capture, random_arrays
 from cofire.errors import ConflictError
 from cofire.settings import Settings
 from cofire.store import Store
 from cofire.store.ingest import ingest
 from cofire.store.write import delete_sae
+from graphs import dump_graph
 
 READ_BACK = "MATCH (a:Latent {index: $i})-[r:CO_FIRES]-(b:Latent) WHERE a.sae = $s RETURN b.index, r.count"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import make_capture, random_arrays
-from graphs import dump_graph, wipe
-from jobs import capture_job, count_job, kill_at_random, load_job, run_undisturbed
 
+from builders import make_capture, random_arrays
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.store import open_store
+from graphs import dump_graph, wipe
+from jobs import capture_job, count_job, kill_at_random, load_job, run_undisturbed
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/smollm2"
@@ -43,7 +43,7 @@ def test_killed_captures(tmp_path: Path, smollm2_dir: Path) -> None:
 
 
 def test_killed_counts(tmp_path: Path) -> None:
-    arrays = random_arrays(7, tokens=20_000, n_latents=60, documents=40)
+    arrays = random_arrays(7, tokens=40_000, n_latents=80, documents=40)
 
     def arguments(place: Path) -> tuple[Any, ...]:
         return (str(make_capture(place, arrays).path),)

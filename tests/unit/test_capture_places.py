@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
+from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
 from cofire.ingest.model import choose_device, find_model
 from cofire.ingest.resume import check_place, check_root, clear, compare, facts
 from cofire.ingest.saes import find_sae

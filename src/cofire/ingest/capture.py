@@ -1,7 +1,7 @@
 """Sparse activations of SAEs over a text: one run of the language model, one capture directory per SAE.
 
 1. Everything given is checked, and what is already at `out` compared, before anything is written.
-2. The text is tokenised and kept (`text.parquet`), up to `tokens` tokens.
+2. The text is tokenised, up to `tokens` tokens, and kept (`text.parquet`).
 3. Each document is cut into windows of `context` tokens (BOS included where the SAEs were trained with it); a fixed
    number of windows makes a shard (`encode`), which is written whole or not at all and then noted in the manifest.
 4. Special tokens and tokens of massive norm are left out (`masking`); the rule and the numbers are in the manifest.
@@ -17,23 +17,16 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
 
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import (
-    CaptureDir,
-    Manifest,
-    Masking,
-    ModelInfo,
-    ShardInfo,
-    TextInfo,
-    folder_name,
-    write_vocabulary,
-)
+from cofire.ingest.capture_dir import CaptureDir, folder_name, write_vocabulary
 from cofire.ingest.encode import Encoded, Rows, encode_shard, select
 from cofire.ingest.files import sha256_of, write_atomically, write_parquet
+from cofire.ingest.manifest import Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.masking import NORM_FACTOR, norm_limit, rule
 from cofire.ingest.model import DTYPES, LanguageModel, choose_device, find_model, load_model
 from cofire.ingest.resume import TEXT, WEIGHTS, check_place, check_root, clear, compare, facts, verify
@@ -123,7 +116,7 @@ def capture(
         The captures, in the order of `saes`.
 
     Raises:
-        InputError: something given is wrong; nothing is left behind then.
+        InputError: something given is wrong; `out` is then as it was, unless an activation was not finite.
         CaptureError: `out` holds a capture that was made otherwise or is damaged.
     """
     _check_numbers(tokens, context, batch, norm_factor, shard_tokens)
@@ -240,14 +233,17 @@ def _run(
         processing=first.get("model_from_pretrained_kwargs"),
     )
     _check_model(language, todo, settings)
-    if force:
-        for place in todo:
-            clear(place.path)
     new = [place for place in todo if place.manifest is None]
-    try:
+    with TemporaryDirectory(prefix="cofire-") as scratch:
+        # The text is read to its end before anything is written: a bad line is found while `out` is as it was.
+        text, info = _text(todo, source, language, settings["tokens"], Path(scratch))
+        if force:
+            for place in todo:
+                clear(place.path)
         for place in new:
             _begin(place, language, settings)
-        _write_text(todo, source, language, settings["tokens"])
+        _complete_inputs(todo, language, text, info)
+    try:
         _write_shards(todo, language, settings, progress)
     except InputError:
         for place in new:
@@ -300,22 +296,25 @@ def _begin(place: _Place, language: LanguageModel, settings: dict[str, Any]) -> 
     (place.path / "shards").mkdir(exist_ok=True)
 
 
-def _write_text(todo: list[_Place], source: TextSource, language: LanguageModel, limit: int | None) -> None:
-    """Give every place its text, vocabulary and weights; its entry in the manifest says that they are there."""
-    have = [place for place in todo if _manifest(place).text.sha256 is not None]
-    if have:
-        info, there = _manifest(have[0]).text, have[0].path
-    else:
-        there = todo[0].path
-        info = write_tokens(there / TEXT, tokenise(source.documents(), language.tokenise, limit), [source.name])
-        if info.tokens == 0:
-            raise InputError(f"the text {source.name} has no tokens: give another")
-    texts = language.vocabulary() if len(have) < len(todo) else {}
+def _text(
+    todo: list[_Place], source: TextSource, language: LanguageModel, limit: int | None, scratch: Path
+) -> tuple[Path, TextInfo]:
+    """Return the tokenised text: that of a place which has it already, or made anew in `scratch`."""
     for place in todo:
-        if place in have:
-            continue
-        if place.path != there:
-            _copy(there / TEXT, place.path / TEXT)
+        if place.manifest is not None and place.manifest.text.sha256 is not None:
+            return place.path / TEXT, place.manifest.text
+    info = write_tokens(scratch / TEXT, tokenise(source.documents(), language.tokenise, limit), [source.name])
+    if info.tokens == 0:
+        raise InputError(f"the text {source.name} has no tokens: give another")
+    return scratch / TEXT, info
+
+
+def _complete_inputs(todo: list[_Place], language: LanguageModel, text: Path, info: TextInfo) -> None:
+    """Give every place its text, vocabulary and weights; the text's entry in the manifest says that they are there."""
+    without = [place for place in todo if _manifest(place).text.sha256 is None]
+    texts = language.vocabulary() if without else {}
+    for place in without:
+        _copy(text, place.path / TEXT)
         write_vocabulary(place.path, texts)
         _write_weights(place.path / WEIGHTS, _sae(place))
         manifest = _manifest(place)

@@ -11,7 +11,6 @@ capture and settings give the same bytes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from cofire.ingest.files import write_atomically, write_parquet
 from cofire.ingest.histograms import BINS, aligned_bins, fine_bins, main_modes
 from cofire.ingest.measures import pair_measures
 from cofire.ingest.pairs import PairCounter, firing_matrix, row_blocks
-from cofire.ingest.table_files import capture_digest, digest, is_current, save_tables, work_directory
+from cofire.ingest.table_files import capture_digest, digest, is_current, remove_work, save_tables, work_directory
 from cofire.schema.tables import EDGES, LATENTS
 
 Floats = npt.NDArray[np.float64]
@@ -92,6 +91,7 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
     made_from = digest(COUNT_VERSION, capture_digest(capture), settings.recorded())
     names = ["latents", "edges"] + (["tokens", "contexts"] if capture.documents() is not None else [])
     if all(is_current(capture, name, made_from) for name in names):
+        remove_work(capture)  # a count that was killed just after its last table leaves its passes behind
         return False
     work = work_directory(capture, made_from)
 
@@ -121,7 +121,7 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
             "pairs_kept": edges[0].num_rows,
         },
     )
-    shutil.rmtree(work)
+    remove_work(capture)
     return True
 
 

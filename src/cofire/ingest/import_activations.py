@@ -13,21 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import InputError
-from cofire.ingest.capture_dir import (
-    CaptureDir,
-    Manifest,
-    Masking,
-    ModelInfo,
-    SaeInfo,
-    Shard,
-    ShardInfo,
-    TextInfo,
-    check_identity,
-    prepare_output,
-    write_text_table,
-    write_vocabulary,
-)
+from cofire.ingest.capture_dir import CaptureDir, Shard, prepare_output, write_text_table, write_vocabulary
 from cofire.ingest.files import sha256_of, write_atomically, write_parquet
+from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
 
 ROWS_PER_SHARD = 65_536
 REQUIRED = ("indptr", "indices", "values", "n_latents")

@@ -208,8 +208,8 @@ def _token_uid(capture: CaptureDir, token: int) -> str:
 
 
 def _token_rows(capture: CaptureDir) -> list[Row]:
-    texts: dict[int, str] = {t: text for t, text in _columns(read_table(capture, TOKENS), ["token", "text"])}
-    return [[_token_uid(capture, token), token, texts[token]] for token in sorted(texts)]
+    seen = sorted({(token, text) for token, text in _columns(read_table(capture, TOKENS), ["token", "text"])})
+    return [[_token_uid(capture, token), token, text] for token, text in seen]
 
 
 def _context_uid(capture: CaptureDir, document: int, position: int) -> str:

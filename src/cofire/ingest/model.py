@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import InputError
-from cofire.ingest.capture_dir import ModelInfo
 from cofire.ingest.files import sha256_of
+from cofire.ingest.manifest import ModelInfo
 from cofire.ingest.quiet import quiet
 
 __all__ = ["DTYPES", "LanguageModel", "choose_device", "find_model", "load_model"]

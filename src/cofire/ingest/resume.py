@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import MANIFEST, Manifest
 from cofire.ingest.files import sha256_of
+from cofire.ingest.manifest import MANIFEST, Manifest
 from cofire.ingest.tokens import hash_of_tokens
 
 __all__ = ["TEXT", "VOCABULARY", "WEIGHTS", "check_place", "check_root", "clear", "compare", "facts", "verify"]

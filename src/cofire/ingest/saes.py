@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import InputError
-from cofire.ingest.capture_dir import SaeInfo, check_identity
 from cofire.ingest.files import sha256_of
+from cofire.ingest.manifest import SaeInfo, check_identity
 from cofire.ingest.quiet import quiet
 
 __all__ = ["LoadedSae", "SaeSource", "find_sae", "load_sae"]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cofire.errors import CaptureError
-from cofire.ingest.capture_dir import MANIFEST, CaptureDir
+from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.files import sha256_of, write_parquet, write_text
+from cofire.ingest.manifest import MANIFEST
 from cofire.schema.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -113,11 +115,14 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
 
 def work_directory(capture: CaptureDir, made_from: str) -> Path:
     """Make and return the directory for the passes of an unfinished count; those of other settings are removed."""
-    import shutil
-
     work = capture.tables / f".work-{made_from[:16]}"
-    for other in capture.tables.glob(".work-*"):
-        if other != work:
-            shutil.rmtree(other)
+    remove_work(capture, but=work)
     work.mkdir(parents=True, exist_ok=True)
     return work
+
+
+def remove_work(capture: CaptureDir, but: Path | None = None) -> None:
+    """Remove the passes of unfinished counts, all `but` one."""
+    for work in capture.tables.glob(".work-*"):
+        if work != but:
+            shutil.rmtree(work)

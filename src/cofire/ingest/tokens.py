@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cofire.ingest.capture_dir import TextInfo
 from cofire.ingest.files import write_atomically
+from cofire.ingest.manifest import TextInfo
 
 __all__ = ["TokenisedDocument", "Window", "read_tokens", "shards_of", "tokenise", "windows", "write_tokens"]
 

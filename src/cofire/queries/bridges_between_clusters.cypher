@@ -16,16 +16,24 @@
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[:IN]->(cx:Cluster)
+WITH x, cx
 MATCH (x)-[r:CO_FIRES]->(y:Latent) WHERE r.logOdds >= $min_log_odds
+WITH x, cx, r, y
 MATCH (y)-[:IN]->(cy:Cluster) WHERE cy.uid <> cx.uid
-WITH r, cx.uid < cy.uid AS straight, x, y, cx, cy
-WITH r, CASE WHEN straight THEN cx.uid ELSE cy.uid END AS cluster_a,
+WITH x, cx, r, y, cy, cx.uid < cy.uid AS straight
+WITH CASE WHEN straight THEN cx.uid ELSE cy.uid END AS cluster_a,
      CASE WHEN straight THEN cy.uid ELSE cx.uid END AS cluster_b,
-     CASE WHEN straight THEN x ELSE y END AS a, CASE WHEN straight THEN y ELSE x END AS b
-ORDER BY r.logOdds DESC, a.index, b.index
-WITH cluster_a, cluster_b, count(r) AS edges, collect(r)[0] AS r, collect(a)[0] AS a, collect(b)[0] AS b
+     // Lists are compared item by item: the strongest link, and of equal ones that of the lowest indices.
+     CASE WHEN straight THEN [r.logOdds, -x.index, -y.index, r.count] ELSE [r.logOdds, -y.index, -x.index, r.count] END
+       AS link
+WITH cluster_a, cluster_b, count(*) AS edges, max(link) AS best
 WHERE edges >= $min_edges
-RETURN cluster_a, cluster_b, edges, a.index AS a, b.index AS b, r.logOdds AS log_odds, r.count AS count,
-       a.topTokens AS tokens_a, b.topTokens AS tokens_b
+WITH cluster_a, cluster_b, edges, best[0] AS log_odds, -best[1] AS a, -best[2] AS b, best[3] AS count
 ORDER BY edges DESC, log_odds DESC, cluster_a, cluster_b
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
+WITH cluster_a, cluster_b, edges, a, b, log_odds, count,
+     $sae + '/' + toString(a) AS uid_a, $sae + '/' + toString(b) AS uid_b
+MATCH (m:Latent {uid: uid_a})
+MATCH (n:Latent {uid: uid_b})
+RETURN cluster_a, cluster_b, edges, a, b, log_odds, count, m.topTokens AS tokens_a, n.topTokens AS tokens_b
+ORDER BY edges DESC, log_odds DESC, cluster_a, cluster_b

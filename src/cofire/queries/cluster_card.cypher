@@ -11,7 +11,9 @@
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (c:Cluster {uid: $cluster})
-MATCH (s:Sae) WHERE s.uid = c.sae AND s.status = 'ready'
+WITH c
+MATCH (s:Sae {uid: c.sae, status: 'ready'})
+WITH c
 MATCH (c)<-[i:IN]-(m:Latent)
 RETURN m.index AS index, i.role AS role, i.strength AS strength,
        COUNT { MATCH (m)-[r:CO_FIRES]-(:Latent)-[:IN]->(c) WHERE r.logOdds > 0 } AS partners_inside,

@@ -15,7 +15,9 @@
 // returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
 
 MATCH (c:Cluster {uid: $cluster})
-MATCH (s:Sae) WHERE s.uid = c.sae AND s.status = 'ready'
+WITH c
+MATCH (s:Sae {uid: c.sae, status: 'ready'})
+WITH c
 MATCH (c)<-[:IN]-(a:Latent)
 MATCH (a)-[r:CO_FIRES]->(b:Latent)-[:IN]->(c)
 RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,

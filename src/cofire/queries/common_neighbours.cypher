@@ -13,8 +13,10 @@
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($a)
-MATCH (b:Latent) WHERE b.uid = s.uid + '/' + toString($b)
+WITH s.uid + '/' + toString($a) AS uid_a, s.uid + '/' + toString($b) AS uid_b
+MATCH (a:Latent {uid: uid_a})
+MATCH (b:Latent {uid: uid_b})
+WITH a, b
 MATCH (a)-[x:CO_FIRES]-(c:Latent)-[y:CO_FIRES]-(b)
 RETURN c.index AS index, CASE WHEN x.logOdds <= y.logOdds THEN x.logOdds ELSE y.logOdds END AS weaker_log_odds,
        x.logOdds AS log_odds_a, y.logOdds AS log_odds_b, x.count AS count_a, y.count AS count_b,

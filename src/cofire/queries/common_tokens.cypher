@@ -13,8 +13,10 @@
 // returns lesser_share: float - the lesser of the two shares
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($a)
-MATCH (b:Latent) WHERE b.uid = s.uid + '/' + toString($b)
+WITH s.uid + '/' + toString($a) AS uid_a, s.uid + '/' + toString($b) AS uid_b
+MATCH (a:Latent {uid: uid_a})
+MATCH (b:Latent {uid: uid_b})
+WITH a, b
 MATCH (a)-[x:FIRES_ON]->(t:Token)<-[y:FIRES_ON]-(b)
 RETURN t.token AS token, t.text AS text, x.count AS count_a, y.count AS count_b, x.share AS share_a,
        y.share AS share_b, CASE WHEN x.share <= y.share THEN x.share ELSE y.share END AS lesser_share

@@ -20,8 +20,10 @@ MATCH (x)-[r:CO_FIRES]-(y:Latent)
 WITH x, y, r, CASE WHEN x.index < y.index THEN r.pBGivenA ELSE r.pAGivenB END AS p,
      CASE WHEN x.index < y.index THEN r.pAGivenB ELSE r.pBGivenA END AS reverse
 WHERE p >= $min_p AND reverse <= $max_reverse
-RETURN x.index AS contained, y.index AS container, p AS p_container_given_contained,
-       reverse AS p_contained_given_container, r.count AS count, r.logOdds AS log_odds,
-       r.decoderCosine AS decoder_cosine, x.topTokens AS contained_tokens, y.topTokens AS container_tokens
+WITH x.index AS contained, y.index AS container, p AS p_container_given_contained,
+     reverse AS p_contained_given_container, r.count AS count, r.logOdds AS log_odds,
+     r.decoderCosine AS decoder_cosine, x.topTokens AS contained_tokens, y.topTokens AS container_tokens
+RETURN contained, container, p_container_given_contained, p_contained_given_container, count, log_odds,
+       decoder_cosine, contained_tokens, container_tokens
 ORDER BY p_container_given_contained DESC, log_odds DESC, contained, container
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

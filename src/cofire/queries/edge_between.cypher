@@ -21,8 +21,10 @@
 // returns tokens_b: list<string> or null - the tokens that b fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (x:Latent) WHERE x.uid = s.uid + '/' + toString($a)
-MATCH (y:Latent) WHERE y.uid = s.uid + '/' + toString($b)
+WITH s.uid + '/' + toString($a) AS uid_a, s.uid + '/' + toString($b) AS uid_b
+MATCH (x:Latent {uid: uid_a})
+MATCH (y:Latent {uid: uid_b})
+WITH x, y
 MATCH (x)-[r:CO_FIRES]-(y)
 WITH r, CASE WHEN x.index < y.index THEN x ELSE y END AS a, CASE WHEN x.index < y.index THEN y ELSE x END AS b
 RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,

@@ -17,8 +17,9 @@
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 UNWIND $indices AS wanted
-WITH DISTINCT s, wanted
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString(wanted)
+WITH DISTINCT s.uid + '/' + toString(wanted) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
 MATCH (a)-[r:CO_FIRES]->(b:Latent) WHERE b.index IN $indices
 RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
        r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,

@@ -22,7 +22,9 @@
 // returns histogram: list<integer> or null - 256 counts of the aligned activation u over [0, 4)
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
+WITH s.uid + '/' + toString($index) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
 OPTIONAL MATCH (a)-[i:IN]->(c:Cluster)
 RETURN a.index AS index, a.firingCount AS firing_count, a.frequency AS frequency, a.mean AS mean, a.std AS std,
        a.max AS max, a.threshold AS threshold, a.mu AS mu, a.muRule AS mu_rule, a.dead AS dead,

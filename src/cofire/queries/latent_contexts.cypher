@@ -11,7 +11,9 @@
 // returns text: string - the token between « and », with the text around it
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
+WITH s.uid + '/' + toString($index) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
 MATCH (a)-[x:SHOWN_BY]->(t:Context)
 RETURN x.rank AS rank, x.activation AS activation, x.u AS u, t.document AS document, t.position AS position,
        t.text AS text

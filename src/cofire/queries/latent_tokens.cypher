@@ -10,7 +10,9 @@
 // returns lift: float or null - share / share of the token among all counted tokens
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
+WITH s.uid + '/' + toString($index) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
 MATCH (a)-[f:FIRES_ON]->(t:Token)
 RETURN t.token AS token, t.text AS text, f.count AS count, f.share AS share, f.lift AS lift
 ORDER BY count DESC, token

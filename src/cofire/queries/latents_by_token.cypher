@@ -17,7 +17,8 @@
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 UNWIND CASE WHEN $spaced THEN [$text, ' ' + $text] ELSE [$text] END AS wanted
-MATCH (t:Token) WHERE t.text = wanted
+MATCH (t:Token {text: wanted})
+WITH t
 MATCH (t)<-[f:FIRES_ON]-(a:Latent)-[:OF]->(s:Sae {status: 'ready'})
 OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
 RETURN s.uid AS sae, s.layer AS layer, a.index AS index, t.token AS token, t.text AS text,

@@ -13,7 +13,8 @@ MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
 WITH a, COUNT { (a)-[:CO_FIRES]-(:Latent) } AS partners
 WHERE partners > 0
 OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
-RETURN a.index AS index, partners, a.firingCount AS firing_count, a.frequency AS frequency, c.uid AS cluster,
-       a.topTokens AS top_tokens
+WITH a.index AS index, partners, a.firingCount AS firing_count, a.frequency AS frequency, c.uid AS cluster,
+     a.topTokens AS top_tokens
+RETURN index, partners, firing_count, frequency, cluster, top_tokens
 ORDER BY partners DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

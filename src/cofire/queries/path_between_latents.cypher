@@ -13,8 +13,10 @@
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($a)
-MATCH (b:Latent) WHERE b.uid = s.uid + '/' + toString($b) AND $a <> $b
+WITH s.uid + '/' + toString($a) AS uid_a, s.uid + '/' + toString($b) AS uid_b
+MATCH (a:Latent {uid: uid_a})
+MATCH (b:Latent {uid: uid_b})
+WITH a, b WHERE a.uid <> b.uid
 MATCH p = allShortestPaths((a)-[:CO_FIRES*1..6]-(b))
 WITH p WHERE length(p) <= $max_steps
 WITH p, [n IN nodes(p) | n.index] AS indices,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cofire.analysis.report import ReportData
+from cofire.analysis.report import COLUMNS, ReportData
 from cofire.errors import CofireError
-from cofire.schema.tables import CLUSTERS, CONTEXTS, EDGES, LATENTS, MEMBERS, TABLES, TOKENS, Table
+from cofire.schema.tables import TABLES, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,38 +19,35 @@ __all__ = ["report_data"]
 
 _READY = "MATCH (s:Sae {uid: $sae, status: 'ready'})"
 
-# Each returns the columns of its table (cofire.schema.tables), in their order.
-_STATEMENTS: dict[str, str] = {
-    LATENTS.name: """<-[:OF]-(a:Latent)
-RETURN a.index AS index, a.firingCount AS firing_count, a.frequency AS frequency, a.mean AS mean, a.std AS std,
-       a.max AS max, a.threshold AS threshold, a.mu AS mu, a.muRule AS mu_rule, a.histogram AS histogram, a.dead AS dead
-ORDER BY index""",
-    EDGES.name: """<-[:OF]-(a:Latent)
-MATCH (a)-[r:CO_FIRES]->(b:Latent)
-RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
-       r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift, r.pBGivenA AS p_b_given_a,
-       r.pAGivenB AS p_a_given_b, r.decoderCosine AS decoder_cosine
-ORDER BY a, b""",
-    TOKENS.name: """<-[:OF]-(a:Latent)
-MATCH (a)-[f:FIRES_ON]->(t:Token)
-RETURN a.index AS latent, t.token AS token, t.text AS text, f.count AS count, f.share AS share, f.lift AS lift
-ORDER BY latent, count DESC, token""",
-    CONTEXTS.name: """<-[:OF]-(a:Latent)
-MATCH (a)-[x:SHOWN_BY]->(t:Context)
-RETURN a.index AS latent, x.rank AS rank, t.document AS document, t.position AS position, t.text AS text,
-       x.activation AS activation, x.u AS u
-ORDER BY latent, rank""",
-    CLUSTERS.name: """
-MATCH (c:Cluster) WHERE c.sae = s.uid
-RETURN c.uid AS cluster, c.size AS size, c.resolution AS resolution, c.seed AS seed, c.structure AS structure,
-       c.density AS density, c.centralization AS centralization, c.transitivity AS transitivity,
-       c.maxCliqueShare AS max_clique_share, c.gini AS gini
-ORDER BY cluster""",
-    MEMBERS.name: """<-[:OF]-(a:Latent)
-MATCH (a)-[i:IN]->(c:Cluster)
-RETURN c.uid AS cluster, a.index AS latent, i.role AS role, i.strength AS strength
-ORDER BY cluster, latent""",
+# Where a table's rows are in the graph: the pattern, and the variable that has each of the table's columns as a
+# property of the camelCase name, except for those given in full.
+_PATTERNS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "latents": (f"{_READY}<-[:OF]-(a:Latent)", "a", {}),
+    "edges": (
+        f"{_READY}<-[:OF]-(a:Latent) MATCH (a)-[r:CO_FIRES]->(b:Latent)",
+        "r",
+        {"a": "a.index", "b": "b.index"},
+    ),
+    "tokens": (
+        f"{_READY}<-[:OF]-(a:Latent) MATCH (a)-[f:FIRES_ON]->(t:Token)",
+        "f",
+        {"latent": "a.index", "token": "t.token", "text": "t.text"},
+    ),
+    "contexts": (
+        f"{_READY}<-[:OF]-(a:Latent) MATCH (a)-[x:SHOWN_BY]->(t:Context)",
+        "x",
+        {"latent": "a.index", "document": "t.document", "position": "t.position", "text": "t.text"},
+    ),
+    "clusters": (f"{_READY} MATCH (c:Cluster) WHERE c.sae = s.uid", "c", {"cluster": "c.uid"}),
+    "members": (
+        f"{_READY}<-[:OF]-(a:Latent) MATCH (a)-[i:IN]->(c:Cluster)",
+        "i",
+        {"cluster": "c.uid", "latent": "a.index"},
+    ),
 }
+
+_ORDER = {table.name: [(name, "ascending") for name in table.key] for table in TABLES}
+_ORDER["tokens"] = [("latent", "ascending"), ("count", "descending"), ("token", "ascending")]
 
 
 def report_data(store: Store, sae: str, timeout: float | None = None) -> ReportData:
@@ -62,7 +59,8 @@ def report_data(store: Store, sae: str, timeout: float | None = None) -> ReportD
         timeout: seconds for each of its tables; None for no limit.
 
     Returns:
-        The tables as pandas reads their Parquet files: int32, int64, float64 with NaN for null, bool, str, and arrays.
+        The tables with the columns that the report reads, as pandas reads them from Parquet: int32, int64, float64
+        with NaN for null, bool, str, and arrays. Sorted by their keys; a latent's tokens most frequent first.
 
     Raises:
         CofireError: the SAE is not ready (any more).
@@ -76,9 +74,18 @@ def report_data(store: Store, sae: str, timeout: float | None = None) -> ReportD
 
 
 def _read(store: Store, table: Table, sae: str, timeout: float | None) -> pd.DataFrame:
-    answer = store.read(_READY + _STATEMENTS[table.name], {"sae": sae}, timeout)
-    schema = table.arrow_schema()
-    columns = list(zip(*answer.rows, strict=True)) or [()] * len(schema)
+    names = COLUMNS[table.name]
+    pattern, variable, given = _PATTERNS[table.name]
+    returned = ", ".join(f"{given.get(name, f'{variable}.{_camel_case(name)}')} AS {name}" for name in names)
+    rows = store.read(f"{pattern} RETURN {returned}", {"sae": sae}, timeout).rows
+    schema = pa.schema([table.arrow_schema().field(name) for name in names])
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
-    frame: pd.DataFrame = pa.Table.from_arrays(arrays, schema=schema).to_pandas()
+    # Sorted here: to sort a million edges takes more memory than the embedded store has for it.
+    frame: pd.DataFrame = pa.Table.from_arrays(arrays, schema=schema).sort_by(_ORDER[table.name]).to_pandas()
     return frame
+
+
+def _camel_case(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)

@@ -13,7 +13,8 @@
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 UNWIND CASE WHEN $spaced THEN [$text, ' ' + $text] ELSE [$text] END AS wanted
-MATCH (t:Token) WHERE t.text = wanted
+MATCH (t:Token {text: wanted})
+WITH t
 MATCH (t)<-[f:FIRES_ON]-(a:Latent)-[:OF]->(s:Sae {status: 'ready'})
 WITH s, a, t, f
 ORDER BY f.share DESC, f.count DESC, a.index, t.token

@@ -17,7 +17,8 @@
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 UNWIND CASE WHEN $spaced THEN [$text, ' ' + $text] ELSE [$text] END AS wanted
-MATCH (t:Token) WHERE t.text = wanted
+MATCH (t:Token {text: wanted})
+WITH s, t
 MATCH (t)<-[f:FIRES_ON]-(a:Latent) WHERE a.sae = s.uid
 OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
 RETURN a.index AS index, t.token AS token, t.text AS text,

@@ -3,7 +3,7 @@
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param by: log_odds|count|jaccard|phi|npmi|lift|decoder_cosine = "log_odds" - measure that orders the rows
 // param min_count: integer 0.. = 0 - leave out pairs with fewer joint firings
-// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// param limit: integer 0.. = 100 - at most so many rows, 0 for all
 // returns a: integer - the lower index
 // returns b: integer - the higher index
 // returns count: integer - tokens on which both fire
@@ -19,9 +19,13 @@
 // returns tokens_a: list<string> or null - the tokens that a fires on most often
 // returns tokens_b: list<string> or null - the tokens that b fires on most often
 
-MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
-MATCH (a)-[r:CO_FIRES]->(b:Latent) WHERE r.count >= $min_count
-WITH a, r, b,
+MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
+MATCH (x)-[r:CO_FIRES]->(y:Latent) WHERE r.count >= $min_count
+// Only columns reach the sorting: whole nodes would need more memory than the embedded store has for it.
+WITH x.index AS a, y.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
+     r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
+     r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b, r.decoderCosine AS decoder_cosine,
+     x.topTokens AS tokens_a, y.topTokens AS tokens_b,
      CASE $by
        WHEN 'log_odds' THEN r.logOdds
        WHEN 'count' THEN r.count
@@ -31,10 +35,7 @@ WITH a, r, b,
        WHEN 'lift' THEN r.lift
        WHEN 'decoder_cosine' THEN r.decoderCosine
      END AS measure
-ORDER BY measure IS NULL, measure DESC, a.index, b.index
-LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
-RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
-       r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
-       r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b, r.decoderCosine AS decoder_cosine,
-       a.topTokens AS tokens_a, b.topTokens AS tokens_b
+RETURN a, b, count, expected, log_odds, jaccard, phi, npmi, lift, p_b_given_a, p_a_given_b, decoder_cosine,
+       tokens_a, tokens_b
 ORDER BY measure IS NULL, measure DESC, a, b
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -20,7 +20,9 @@
 // returns top_tokens: list<string> or null - the tokens that the neighbour fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
+WITH s.uid + '/' + toString($index) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
 MATCH (a)-[r:CO_FIRES]-(b:Latent)
 WITH a, r, b,
      CASE $by

@@ -3,7 +3,7 @@
 //   first.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param index: integer 0.. - the latent's index
-// param limit: integer 0.. = 0 - at most so many rows, 0 for all
+// param limit: integer 0.. = 100 - at most so many rows, 0 for all
 // returns b: integer - index of the second latent
 // returns c: integer - index of the third latent; b < c
 // returns weakest_log_odds: float - the least log_odds of the three edges
@@ -15,15 +15,17 @@
 // returns tokens_c: list<string> or null - the tokens that c fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (a:Latent) WHERE a.uid = s.uid + '/' + toString($index)
-MATCH (a)-[ab:CO_FIRES]-(b:Latent)
-MATCH (b)-[bc:CO_FIRES]->(c:Latent)-[ac:CO_FIRES]-(a)
-WITH b, c, ab, bc, ac,
+WITH s.uid + '/' + toString($index) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
+MATCH (a)-[ab:CO_FIRES]-(x:Latent)
+MATCH (x)-[bc:CO_FIRES]->(y:Latent)-[ac:CO_FIRES]-(a)
+WITH x.index AS b, y.index AS c, ab.logOdds AS log_odds_ab, ac.logOdds AS log_odds_ac, bc.logOdds AS log_odds_bc,
      CASE WHEN ab.logOdds <= ac.logOdds THEN ab.logOdds ELSE ac.logOdds END AS weaker,
-     CASE WHEN ab.count <= ac.count THEN ab.count ELSE ac.count END AS fewer
-RETURN b.index AS b, c.index AS c, CASE WHEN weaker <= bc.logOdds THEN weaker ELSE bc.logOdds END AS weakest_log_odds,
-       ab.logOdds AS log_odds_ab, ac.logOdds AS log_odds_ac, bc.logOdds AS log_odds_bc,
-       CASE WHEN fewer <= bc.count THEN fewer ELSE bc.count END AS least_count,
-       b.topTokens AS tokens_b, c.topTokens AS tokens_c
+     CASE WHEN ab.count <= ac.count THEN ab.count ELSE ac.count END AS fewer, bc.count AS count_bc,
+     x.topTokens AS tokens_b, y.topTokens AS tokens_c
+RETURN b, c, CASE WHEN weaker <= log_odds_bc THEN weaker ELSE log_odds_bc END AS weakest_log_odds,
+       log_odds_ab, log_odds_ac, log_odds_bc, CASE WHEN fewer <= count_bc THEN fewer ELSE count_bc END AS least_count,
+       tokens_b, tokens_c
 ORDER BY weakest_log_odds DESC, b, c
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -11,6 +11,9 @@ from neo4j.time import Date, DateTime, Duration, Time
 
 __all__ = ["Rows", "plain"]
 
+# Most values are one of these; asking for them first saves the seven questions below on each.
+_ATOMS = frozenset({int, float, str, bool, type(None)})
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -31,6 +34,8 @@ def plain(value: Any) -> Any:
     A node or relationship becomes the dict of its properties; a path the list of its nodes and relationships in
     turn; a date, time or duration its ISO 8601 text; a point the list of its coordinates.
     """
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, Path):
         parts: list[Any] = [dict(value.start_node or {})]
         for relationship, node in zip(value.relationships, value.nodes[1:], strict=True):

@@ -1,0 +1,144 @@
+"""`manifest.json` of a capture: what the capture is, and how it was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cofire.errors import CaptureError, InputError
+from cofire.ingest.files import write_text
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SaeInfo(_Part):
+    """Who the SAE is: class, shape, hook point and the hashes of its files."""
+
+    class_name: str | None = None
+    architecture: str | None = None
+    d_in: int | None = None
+    hook: str | None = None
+    layer: int | None = None
+    neuronpedia_id: str | None = None
+    weights_sha256: str | None = None
+    config_sha256: str | None = None
+    folded_decoder_norm: bool = False
+    normalize_activations: str | None = None
+    source: str | None = Field(default=None, description="directory or registry entry that it was loaded from")
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelInfo(_Part):
+    """Who the language model is."""
+
+    name: str
+    source: str | None = None
+    n_layers: int | None = None
+    d_model: int | None = None
+    weights_sha256: str | None = None
+
+
+class TextInfo(_Part):
+    """The text: where it came from, how much of it, and the hash of its tokens."""
+
+    sources: list[str] = Field(default_factory=list)
+    documents: int
+    tokens: int
+    sha256: str | None = None
+
+
+class Masking(_Part):
+    """Which tokens were left out of every count, by which rule, and how many."""
+
+    rule: str
+    special_tokens: int = 0
+    norm_outliers: int = 0
+    norm_limit: float | None = None
+    kept: int
+
+
+class ShardInfo(_Part):
+    """One shard: its file, number of rows (tokens) and of activations, and its hash."""
+
+    file: str
+    rows: int
+    firings: int
+    sha256: str
+
+
+class Manifest(_Part):
+    """`manifest.json`: what the capture is, and how it was made."""
+
+    format: int = FORMAT
+    status: Literal["running", "complete"] = "running"
+    kind: Literal["capture", "import"] = "capture"
+    release: str
+    sae_id: str
+    n_latents: int
+    sae: SaeInfo
+    model: ModelInfo | None = None
+    text: TextInfo
+    settings: dict[str, Any] = Field(default_factory=dict)
+    masking: Masking
+    shards: list[ShardInfo] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def uid(self) -> str:
+        """The SAE's uid, RELEASE/SAE_ID."""
+        return f"{self.release}/{self.sae_id}"
+
+    @property
+    def rows(self) -> int:
+        """T: the number of counted tokens in the whole shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    def write(self, capture: Path) -> None:
+        """Write the manifest into a capture directory, atomically."""
+        write_text(capture / MANIFEST, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, capture: Path) -> Manifest:
+        """Read the manifest of a capture directory, finished or not.
+
+        Raises:
+            CaptureError: there is none, it is damaged, or it was written by a newer cofire.
+        """
+        path = capture / MANIFEST
+        if not path.is_file():
+            raise CaptureError(
+                f"{capture} is not a capture: it has no {MANIFEST}; make one with `cofire capture` or `cofire import`"
+            )
+        try:
+            manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            first = error.errors()[0] if isinstance(error, ValidationError) else None
+            where = f" ({'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']})" if first else ""
+            raise CaptureError(f"{path} is damaged{where}; capture again with --force") from error
+        if manifest.format != FORMAT:
+            raise CaptureError(
+                f"{path} has format {manifest.format}, this cofire reads {FORMAT}; capture again or use another cofire"
+            )
+        return manifest
+
+
+def check_identity(release: str, sae_id: str) -> None:
+    """Refuse a release or SAE id that could not be part of a uid.
+
+    Raises:
+        InputError: one is empty, holds white space, a colon or a control character, or starts or ends with a slash.
+    """
+    for what, text in (("release", release), ("SAE id", sae_id)):
+        plain = text.isprintable() and not any(c.isspace() or c == ":" for c in text)
+        if not text or not plain or text.strip("/") != text or "//" in text:
+            raise InputError(
+                f"{what} {text!r} cannot name an SAE: use letters, digits and marks, no spaces, no colon, "
+                "no slash at either end"
+            )

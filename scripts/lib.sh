@@ -25,11 +25,12 @@ environment() {
     say "making .venv"
     "$python" -m venv .venv 2>/dev/null || { debian python3-venv; "$python" -m venv .venv; }
   fi
-  stamp="$extras $(cat pyproject.toml constraints.txt | sha256sum)"
-  if [ "$(cat .venv/cofire-stamp 2>/dev/null)" != "$stamp" ]; then
+  # One stamp for each set of extras: a set that is installed is not looked at again until the files change.
+  stamp=.venv/cofire-$extras-$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
+  if [ ! -f "$stamp" ]; then
     say "installing cofire[$extras] into .venv (torch alone is several GB; minutes)"
     .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$extras]"
-    printf '%s' "$stamp" >.venv/cofire-stamp
+    touch "$stamp"
   fi
 }
 

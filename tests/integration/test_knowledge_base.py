@@ -175,3 +175,10 @@ def test_a_report_has_the_tables_of_the_capture(kb: KnowledgeBase, store: Store,
     with pytest.raises(QueryError, match=f"unknown SAE {uid}x"):
         kb.report(uid + "x", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_explain_shows_the_plan(store: Store) -> None:
+    query = library()["saes"]
+    assert "Sae" in store.explain(query.text, query.bind({}))
+    with pytest.raises(QueryError):
+        store.explain("MATCH (n RETURN n")

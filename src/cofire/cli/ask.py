@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cofire.cli.common import StoreOption, notice, open_knowledge_base
-from cofire.cli.output import Format, emit
+from cofire.cli.output import Format, emit, most_rows
 from cofire.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cofire.queries.knowledge_base import KnowledgeBase
 
 queries = typer.Typer(help="The query library.", no_args_is_help=True)
 
@@ -34,7 +42,7 @@ def list_queries(format: FormatOption = Format.table) -> None:  # noqa: A002 - t
         {"name": q.name, "parameters": ", ".join(p.name for p in q.parameters), "description": q.description}
         for q in library().values()
     ]
-    emit(pd.DataFrame(rows), format, 0)
+    emit(pd.DataFrame(rows), format)
 
 
 @queries.command("show")
@@ -59,8 +67,22 @@ def run_query(
     query = find_query(name)
     parameters = parse_parameters(query, _pairs(param))
     with open_knowledge_base(store) as kb:
-        frame = kb.query(name, **parameters)
-    emit(frame, format, limit)
+        frame, cut = _first_rows(kb.query, kb, name, parameters, most_rows(format, limit))
+    emit(frame, format, cut=cut)
+
+
+@queries.command("explain")
+def explain_query(
+    name: Annotated[str, typer.Argument(help="The query's name.")],
+    param: ParameterOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Show the plan that the store makes for a query; nothing is run."""
+    from cofire.queries.library import find_query, parse_parameters
+
+    parameters = parse_parameters(find_query(name), _pairs(param))
+    with open_knowledge_base(store) as kb:
+        typer.echo(kb.explain(name, **parameters).rstrip())
 
 
 def cypher(
@@ -73,8 +95,8 @@ def cypher(
     """Run your own Cypher query; what would write is refused. Parameter values are JSON, or else text."""
     parameters = {name: _json_or_text(value) for name, value in _pairs(param).items()}
     with open_knowledge_base(store) as kb:
-        frame = kb.cypher(text, **parameters)
-    emit(frame, format, limit)
+        frame, cut = _first_rows(kb.cypher, kb, text, parameters, most_rows(format, limit))
+    emit(frame, format, cut=cut)
 
 
 def saes(store: StoreOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002 - the contract's name
@@ -83,7 +105,22 @@ def saes(store: StoreOption = None, format: FormatOption = Format.table) -> None
         frame = kb.saes()
     if frame.empty:
         notice("the store holds no SAE yet; load one with `cofire ingest CAPTURE --store ...`")
-    emit(frame, format, 0)
+    emit(frame, format)
+
+
+def _first_rows(
+    ask: Callable[..., pd.DataFrame], kb: KnowledgeBase, text: str, parameters: dict[str, Any], most: int
+) -> tuple[pd.DataFrame, bool]:
+    """Return the first `most` rows (0: all) without reading many more, and whether there are more."""
+    from cofire.queries.frames import untyped_frame
+
+    if most:
+        with closing(kb.iter(text, **parameters)) as rows:
+            first = list(islice(rows, most + 1))
+        if first:
+            frame = untyped_frame(list(first[0]), [tuple(row.values()) for row in first[:most]])
+            return frame, len(first) > most
+    return ask(text, **parameters), False
 
 
 def _pairs(given: list[str] | None) -> dict[str, str]:

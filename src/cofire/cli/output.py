@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE_ROWS = 50
-CELL = 60
+CELL = 120
+PIPE_WIDTH = 160
 
 
 class Format(StrEnum):
@@ -25,28 +26,31 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-def emit(frame: pd.DataFrame, format: Format, limit: int | None) -> None:  # noqa: A002 - the contract's name
+def most_rows(format: Format, limit: int | None) -> int:  # noqa: A002 - the contract's name
+    """Return how many rows to print at most, 0 for all: `limit`, else 50 as a table and all otherwise."""
+    return limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
+
+
+def emit(frame: pd.DataFrame, format: Format, *, cut: bool = False) -> None:  # noqa: A002 - the contract's name
     """Print a data frame to stdout; a notice on stderr says when rows were cut.
 
     Args:
         frame: the rows.
         format: table (for people), csv, json (a list of objects) or parquet.
-        limit: most rows; 0 for all; None for 50 as a table and all otherwise.
+        cut: there are more rows than these.
     """
-    most = limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
-    shown = frame.head(most) if most else frame
     if format is Format.table:
-        _table(shown)
+        _table(frame)
     elif format is Format.csv:
-        flat = shown.map(lambda cell: json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell)
+        flat = frame.map(lambda cell: json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell)
         sys.stdout.write(flat.to_csv(index=False))
     elif format is Format.json:
-        sys.stdout.write(json.dumps(records(shown), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(records(frame), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
-        shown.to_parquet(sys.stdout.buffer, index=False)
+        frame.to_parquet(sys.stdout.buffer, index=False)
     sys.stdout.flush()
-    if len(shown) < len(frame):
-        notice(f"{len(shown)} of {len(frame)} rows shown; --limit 0 prints all")
+    if cut:
+        notice(f"the first {len(frame)} rows; --limit 0 prints all")
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -68,8 +72,8 @@ def _table(frame: pd.DataFrame) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # Into a file or pipe there is no width to fit; on a terminal rich folds the cells.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+    # Cells that do not fit are folded, never cut. A file or pipe has no width of its own.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in frame.columns:
         numeric = all(isinstance(v, int | float) or v is None for v in frame[name].map(_plain))
@@ -88,5 +92,5 @@ def _cell(value: Any) -> Any:
         return Text(f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}")
     if isinstance(value, list):
         shown = " ".join(repr(item) if isinstance(item, str) else f"{item}" for item in value)
-        return Text(shown if len(shown) <= CELL * 2 else shown[: CELL * 2 - 1] + "…")
+        return Text(shown if len(shown) <= CELL else shown[: CELL - 1] + "…")
     return Text(value if isinstance(value, str) else str(value))

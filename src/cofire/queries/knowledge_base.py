@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -125,7 +125,7 @@ class KnowledgeBase:
         rows = self._store.read(text, parameters, self._timeout)
         return untyped_frame(rows.columns, rows.rows)
 
-    def iter(self, query: str, /, **parameters: Any) -> Iterator[dict[str, Any]]:
+    def iter(self, query: str, /, **parameters: Any) -> Generator[dict[str, Any], None, None]:
         """Stream the rows of a library query or of Cypher: memory does not grow with their number.
 
         Args:
@@ -157,6 +157,19 @@ class KnowledgeBase:
         rows = [(q.name, q.signature, q.description, [c.name for c in q.columns]) for q in library().values()]
         names = ("name", "signature", "description", "columns")
         return typed_frame(names, ("string", "string", "string", "list<string>"), rows)
+
+    def explain(self, name: str, /, **parameters: Any) -> str:
+        """Return the server's plan for a query of the library, as the server prints it. Nothing is run.
+
+        Args:
+            name: the query's name.
+            **parameters: the query's parameters.
+
+        Raises:
+            QueryError: the query or a parameter is unknown, missing or of the wrong type.
+        """
+        query = find_query(name)
+        return self._store.explain(query.text, query.bind(parameters))
 
     def report(self, sae: str, out: str | Path) -> Path:
         """Write one self-contained HTML page about an SAE, and its pictures as PNG files.
@@ -198,7 +211,9 @@ class KnowledgeBase:
             self._explain_nothing(bound)
         return answer.rows
 
-    def _stream(self, text: str, parameters: dict[str, Any], query: Query | None) -> Iterator[dict[str, Any]]:
+    def _stream(
+        self, text: str, parameters: dict[str, Any], query: Query | None
+    ) -> Generator[dict[str, Any], None, None]:
         none = True
         for columns, row in self._store.stream(text, parameters, self._timeout):
             none = False

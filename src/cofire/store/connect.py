@@ -272,6 +272,18 @@ class Store:
         ):
             raise WriteRefused("the query would write; a query only reads")
 
+    def explain(self, text: str, parameters: Mapping[str, Any] | None = None) -> str:
+        """Return the server's plan for a statement, as the server prints it. Nothing is run.
+
+        Raises:
+            QueryError: the server does not accept the statement.
+            StoreError: the server failed.
+        """
+        with self._session(READ_ACCESS, explained=True) as session, session.begin_transaction() as transaction:
+            _, summary = _collect(transaction.run("EXPLAIN " + text, _sent(parameters)))
+            transaction.rollback()
+        return str((summary.plan or {})["args"]["string-representation"])
+
     def write(self, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Rows]:
         """Run statements in one managed transaction, all or nothing, retried on deadlocks and the like.
 

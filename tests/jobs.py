@@ -46,15 +46,19 @@ def count_job(folder: str) -> None:
     from cofire.ingest.capture_dir import CaptureDir
     from cofire.ingest.count import CountSettings, count
 
-    count(CaptureDir.open(folder), CountSettings(edges="all", memory=20_000_000))
+    # Ten row blocks or so, each a file of its own.
+    count(CaptureDir.open(folder), CountSettings(edges="all", memory=64 * 80 * 8))
 
 
 def load_job(folder: str, location: str, username: str | None, password: str | None, replace: bool = False) -> None:
+    from cofire.ingest import load
     from cofire.ingest.capture_dir import CaptureDir
     from cofire.settings import load_settings
     from cofire.store import open_store
     from cofire.store.ingest import ingest
 
+    # Some forty batches, so that a kill falls between two of them.
+    load.BATCH_ROWS, load.LATENT_BATCH_ROWS = 200, 20
     with open_store(location, username, password, create=True) as store:
         ingest(CaptureDir.open(folder), store, load_settings(), edges="all", replace=replace)
 
@@ -93,6 +97,7 @@ def kill_at_random(
     kills: int,
     seconds: float,
     seed: int,
+    after_kill: Callable[[], None] = lambda: None,
 ) -> None:
     """Start a job, kill it at a random moment, resume it, and so on; check each result; until `kills` kills are done.
 
@@ -104,6 +109,7 @@ def kill_at_random(
         kills: how many kills in all.
         seconds: how long the undisturbed job takes.
         seed: of the random moments.
+        after_kill: called after each kill.
     """
     chance = random.Random(seed)  # noqa: S311 - no secret
     done = trial = 0
@@ -119,6 +125,7 @@ def kill_at_random(
                 seconds *= 0.8
                 break
             done += 1
+            after_kill()
         run_undisturbed(job, arguments)
         check(place)
         assert trial < 4 * kills, "the job ends before it can be killed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError
+from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from cofire.errors import InputError
@@ -30,9 +30,10 @@ class Settings(BaseSettings):
     )
 
     store: str = Field(default="./cofire-store", description="directory (embedded) or bolt://, neo4j:// URL")
-    username: str | None = Field(default=None, validation_alias=AliasChoices("username", "NEO4J_USERNAME"))
-    password: SecretStr | None = Field(default=None, validation_alias=AliasChoices("password", "NEO4J_PASSWORD"))
-    database: str | None = Field(default=None, validation_alias=AliasChoices("database", "NEO4J_DATABASE"))
+    username: str | None = Field(default=None, validation_alias="NEO4J_USERNAME")
+    password: SecretStr | None = Field(default=None, validation_alias="NEO4J_PASSWORD")
+    database: str | None = Field(default=None, validation_alias="NEO4J_DATABASE")
+    timeout: float | None = Field(default=None, gt=0, description="seconds that one answer of a store may take")
     memory: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=16 * 1024**2, description="bound on the counters")
     min_count: int = Field(default=20, ge=1, description="fewest joint firings of a kept edge")
     min_lift: float = Field(default=2.0, ge=0, description="least lift of a kept edge")

@@ -108,3 +108,41 @@ def test_a_half_loaded_sae_is_seen_by_nobody(store: Store, tmp_path: Path, neo4j
         assert len(seen) > 5
         assert all(uids == ["test/one"] for uids in seen)
         assert kb.saes()["uid"].tolist() == ["test/one", "test/two"]
+
+
+def test_loading_one_sae_leaves_what_another_shares_with_it(store: Store, tmp_path: Path) -> None:
+    with_texts = make_capture(tmp_path / "1", random_arrays(1), sae_id="one")
+    arrays = random_arrays(2)
+    del arrays["token_text"]
+    ingest(with_texts, store, Settings())
+    before = store.read("MATCH (t:Token) RETURN t.uid, t.text ORDER BY t.uid", {}).rows
+    ingest(make_capture(tmp_path / "2", arrays, sae_id="two"), store, Settings())
+    text = "MATCH (:Latent {sae: 'test/one'})-[:FIRES_ON]->(t:Token) RETURN DISTINCT t.uid, t.text ORDER BY t.uid"
+    assert store.read(text, {}).rows == before
+    text = "MATCH (:Latent {sae: 'test/two'})-[:FIRES_ON]->(t:Token) RETURN DISTINCT t.text"
+    assert all(row[0].startswith("[") for row in store.read(text, {}).rows)
+
+
+def test_a_refused_load_leaves_the_tables(store: Store, tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, random_arrays(1))
+    ingest(capture, store, Settings(), edges="all")
+    before = {p: p.read_bytes() for p in capture.tables.iterdir()}
+    with pytest.raises(ConflictError, match="other settings"):
+        ingest(capture, store, Settings(), edges="significant")
+    assert {p: p.read_bytes() for p in capture.tables.iterdir()} == before
+    # The rule of the last count is kept, and a bound that is merely configured does not change it.
+    assert ingest(capture, store, Settings(min_count=30)) == "unchanged"
+
+
+def test_each_setting_is_kept_by_itself(tmp_path: Path) -> None:
+    from cofire.analysis.analyze import analyze
+    from cofire.ingest.count import CountSettings, count
+    from cofire.store.ingest import cluster_settings, count_settings
+
+    capture = make_capture(tmp_path, random_arrays(1))
+    count(capture, CountSettings(min_count=7, min_lift=1.5))
+    analyze(capture, resolution=0.3, seed=5)
+    kept = count_settings(capture, Settings(min_count=9), None)
+    assert (kept.edges, kept.min_count, kept.min_lift) == ("significant", 9, 1.5)
+    assert cluster_settings(capture, Settings(seed=6)) == (0.3, 6)
+    assert cluster_settings(capture, Settings()) == (0.3, 5)

@@ -55,6 +55,23 @@ def ended(pid: int, seconds: float = 15.0) -> bool:
     return False
 
 
+def cpu_seconds(pid: int) -> float:
+    """The CPU time that the process has used, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def busy(pid: int, seconds: float = 60.0) -> bool:
+    """Whether the process uses two seconds of CPU time, which an idle server does not, within the time."""
+    wanted = cpu_seconds(pid) + 2.0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if cpu_seconds(pid) >= wanted:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_data_stay_and_the_server_ends_with_its_owner(embedded_dir):
     with open_store(embedded_dir) as store:
         store.write([("CREATE (:X {v: $v})", {"v": 2**60})])
@@ -148,9 +165,9 @@ def test_kill_9_of_the_owner_leaves_no_orphan_and_no_acknowledged_batch_is_lost(
 
 def test_kill_9_of_the_owner_ends_a_server_that_is_busy(embedded_dir):
     process = start(embedded_dir, f"print('go', flush=True); store.read({SLOW!r})")
-    process.stdout.readline()
-    time.sleep(1.0)
+    assert process.stdout.readline() == "go\n"
     pid = server_pid(embedded_dir)
+    assert busy(pid)
     process.kill()
     process.communicate()
     assert ended(pid, 30.0)

@@ -6,11 +6,10 @@ import math
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
-from cofire.errors import QueryError, StoreError, TimeLimit, WriteRefused
+from cofire.errors import InputError, QueryError, StoreError, TimeLimit, WriteRefused
 from cofire.store import Store, open_store
 from cypher_texts import READING, WRITING
 from servers import SLOW, count, free_port, one_line
@@ -229,11 +228,9 @@ def test_a_missing_parameter_is_named(store):
 def test_a_query_that_takes_too_long_is_given_up_and_the_store_goes_on(store):
     store.write([("CREATE (:X)", {})])
     for run in (lambda: store.read(SLOW, timeout=1.0), lambda: list(store.stream(SLOW, timeout=1.0))):
-        began = time.monotonic()
         with pytest.raises(TimeLimit) as caught:
             run()
         one_line(caught)
-        assert time.monotonic() - began < 20
         assert store.read("MATCH (n) RETURN count(n)", timeout=60).rows == [(1,)]
 
 
@@ -270,12 +267,23 @@ def test_a_refused_port_is_one_line(scheme):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:7474", "bolt://", "redis://u:geheim@h", "bolt://u:geheim@localhost:7687"]
+    ("url", "said"),
+    [
+        ("http://localhost:7474", "http://localhost:7474 is no store"),
+        ("bolt://", "bolt:// is no store"),
+        ("redis://u:geheim@h", "h is no store"),
+        ("bolt://u:geheim@localhost:7687", "NEO4J_PASSWORD, not in the URL"),
+        ("bolt://localhost:notaport", "bolt://localhost:notaport has a malformed host or port"),
+        ("bolt://localhost:70000", "bolt://localhost:70000 has a malformed host or port"),
+        ("bolt://[::1", "has a malformed host or port"),
+        ("bolt://u:geheim/@localhost:7687", "localhost:7687 has a malformed host or port"),
+    ],
 )
-def test_a_wrong_url_is_one_line_without_its_secret(url):
-    with pytest.raises(StoreError) as caught:
+def test_a_wrong_url_is_wrong_input_in_one_line_without_its_secret(url, said):
+    with pytest.raises(InputError) as caught:
         open_store(url)
-    assert "geheim" not in one_line(caught)
+    assert said in one_line(caught)
+    assert "geheim" not in str(caught.value)
 
 
 def test_a_missing_store_is_one_line_and_nothing_is_made(tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,9 +36,38 @@ def test_pairs_equal_brute_force_for_any_block_size(tmp_path: Path, seed: int, m
         counter = PairCounter(17, start, stop)
         for shard in capture.shards():
             counter.add(firing_matrix(shard, 17))
-        a, b, joint = counter.pairs()
-        got[a, b] = joint
+        for a, b, joint in counter.pairs():
+            got[a, b] = joint
     np.testing.assert_array_equal(got, truth)
+
+
+def test_pairs_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cofire.ingest.pairs.PAIRS_AT_ONCE", 20)
+    rng = np.random.default_rng(0)
+    fires = (rng.random((50, 9)) < 0.4).astype(np.int64)
+    counter = PairCounter(9, 1, 8)
+    counter.add(sp.csr_array(fires))
+    pieces = list(counter.pairs())
+    assert len(pieces) > 2
+    truth = np.triu((fires.T @ fires)[1:8], 2)
+    found = [(int(a), int(b), int(k)) for piece in pieces for a, b, k in zip(*piece, strict=True)]
+    assert found == [(i + 1, j, truth[i, j]) for i, j in zip(*np.nonzero(truth), strict=True)]
+
+
+def test_memory_stays_within_its_bound(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [dict.fromkeys(rng.choice(1500, 60, replace=False).tolist(), 1.0) for _ in range(2000)]
+    capture = make_capture(tmp_path, arrays_of(rows, 1500))
+    bound = 32 * 1024**2
+    assert len(row_blocks(1500, bound)) > 2
+    tracemalloc.start()
+    try:
+        count(capture, CountSettings(memory=bound))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The counters, one piece of pairs with their measures, one shard in a few forms, the histograms of 1,500 latents.
+    assert peak < bound + 262_144 * 150 + 2000 * 60 * 100 + 1500 * 256 * 8 * 4
 
 
 @given(st.integers(0, 10**6), st.integers(1, 19), st.randoms())
@@ -48,25 +79,21 @@ def test_counters_merge_in_any_order(seed: int, cuts: int, shuffle: object) -> N
     shuffle.shuffle(parts)  # type: ignore[attr-defined]
     total = PairCounter(9, 2, 6)
     for part in parts:
-        import scipy.sparse as sp
-
         one = PairCounter(9, 2, 6)
         one.add(sp.csr_array(part.astype(np.int64)))
         total.merge(one)
     truth = np.triu(fires.astype(int).T @ fires, 1)[2:6]
     got = np.zeros_like(truth)
-    a, b, joint = total.pairs()
-    got[a - 2, b] = joint
+    for a, b, joint in total.pairs():
+        got[a - 2, b] = joint
     np.testing.assert_array_equal(got, truth)
 
 
 def test_counters_pass_2_to_the_32() -> None:
-    import scipy.sparse as sp
-
     counter = PairCounter(2, 0, 2)
     block = sp.csr_array(np.full((1, 2), 2**31, np.int64))
     counter.add(block)
-    assert counter.pairs()[2][0] == 2**62
+    assert [joint.tolist() for _, _, joint in counter.pairs()] == [[2**62]]
 
 
 def test_measures_by_hand() -> None:

@@ -181,6 +181,51 @@ def test_identities_that_cannot_be_a_uid(tmp_path: Path, sae_id: str) -> None:
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="not empty and not a capture"):
+    with pytest.raises(InputError, match=r"holds thesis\.tex and is not a capture"):
         run(tmp_path, good(), force=True)
     assert (tmp_path / "out" / "thesis.tex").read_text() == "mine"
+
+
+def test_force_leaves_what_is_not_ours(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "shards").mkdir(parents=True)
+    (out / "manifest.json").write_text('{"name": "my web extension"}')
+    (out / "data.parquet").write_text("mine")
+    with pytest.raises(InputError, match="is not a capture"):
+        run(tmp_path, good(), force=True)
+    assert (out / "data.parquet").read_text() == "mine"
+
+
+def test_an_import_that_died_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cofire.ingest.import_activations.write_parquet", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, good())
+    with pytest.raises(CaptureError, match="unfinished"):
+        CaptureDir.open(tmp_path / "out")
+    assert run(tmp_path, good()).manifest.rows == 3
+
+
+def test_the_same_activations_under_another_name_are_the_same(tmp_path: Path) -> None:
+    run(tmp_path, good())
+    (tmp_path / "acts.npz").rename(tmp_path / "other.npz")
+    again = import_activations(tmp_path / "other.npz", tmp_path / "out", release="r", sae_id="s")
+    assert again.manifest.text.sources == [str(tmp_path / "acts.npz")]
+
+
+def test_surrogates_in_a_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"token_text\[1\]"):
+        run(tmp_path, {**good(), "token_text": np.array(["a", "\ud800"])})
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_writers_of_one_capture(tmp_path: Path) -> None:
+    from cofire.ingest.files import exclusive
+
+    (tmp_path / "out").mkdir()
+    with exclusive(tmp_path / "out"), pytest.raises(CaptureError, match="another cofire"):
+        run(tmp_path, good())
+    assert run(tmp_path, good()).manifest.rows == 3

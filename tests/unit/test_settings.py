@@ -59,3 +59,15 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COFIRE_MEMORY", "lots")
     with pytest.raises(InputError, match="COFIRE_MEMORY"):
         load_settings()
+
+
+def test_variables_of_the_desktop_are_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USERNAME", "PASSWORD", "DATABASE"):
+        monkeypatch.setenv(name, "of-the-desktop")
+    settings = load_settings()
+    assert (settings.username, settings.password, settings.database) == (None, None, None)
+    monkeypatch.setenv("NEO4J_USERNAME", "neo4j")
+    assert load_settings().username == "neo4j"
+    assert load_settings(username="flag").username == "flag"
+    Path("cofire.toml").write_text('database = "from-file"\n')
+    assert load_settings().database == "from-file"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cofire.analysis.clusters import find_clusters
 from cofire.errors import InputError
 from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.files import exclusive
 from cofire.ingest.table_files import digest, is_current, read_table, save_tables, table_infos
 from cofire.schema.tables import EDGES
 
@@ -33,11 +34,22 @@ def analyze(capture: CaptureDir, *, resolution: float, seed: int, only: tuple[st
     if unknown:
         raise InputError(f"there is no analysis '{unknown[0]}'; there are {', '.join(ANALYSES)}")
     edges = read_table(capture, EDGES)
-    settings = {"method": "leiden-cpm", "weight": "log_odds", "resolution": resolution, "seed": seed}
-    made_from = digest(CLUSTERS_VERSION, capture.uid, table_infos(capture)["edges"].sha256, settings)
+    settings = recorded(resolution, seed)
+    made_from = clustered_from(capture, settings)
     if all(is_current(capture, name, made_from) for name in ("clusters", "members")):
         return ()
     clusters, members = find_clusters(capture.uid, edges, resolution=resolution, seed=seed)
     figures = {"clusters": clusters.num_rows, "latents_in_clusters": members.num_rows}
-    save_tables(capture, {"clusters": clusters, "members": members}, made_from, settings, figures)
+    with exclusive(capture.path):
+        save_tables(capture, {"clusters": clusters, "members": members}, made_from, settings, figures)
     return ("clusters",)
+
+
+def recorded(resolution: float, seed: int) -> dict[str, str | float | int]:
+    """Return the settings of the clusters as they are recorded."""
+    return {"method": "leiden-cpm", "weight": "log_odds", "resolution": resolution, "seed": seed}
+
+
+def clustered_from(capture: CaptureDir, settings: dict[str, str | float | int]) -> str:
+    """Return the fingerprint of what clusters with these settings are made from."""
+    return digest(CLUSTERS_VERSION, capture.uid, table_infos(capture)["edges"].sha256, settings)

@@ -43,7 +43,7 @@ def run(args: list[str], *, debug: bool = False) -> int:
             raise
         return _fail(f"a fault of cofire: {type(error).__name__}: {error}; run again with --debug and report it", 1)
     if result == 130:
-        return _fail("interrupted; run the same command again to resume", 130)
+        return _fail("interrupted; what was done stays, and the same command goes on from there", 130)
     return result if isinstance(result, int) else 0
 
 

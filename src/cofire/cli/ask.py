@@ -25,6 +25,7 @@ ParameterOption = Annotated[
     list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="A parameter; may be given again.")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
+TimeoutOption = Annotated[float | None, typer.Option(help="Seconds that the answer may take.", show_default="no limit")]
 LimitOption = Annotated[
     int | None,
     typer.Option(min=0, help="Most rows to print; 0 for all.", show_default="50 as a table, all otherwise"),
@@ -60,13 +61,14 @@ def run_query(
     store: StoreOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the contract's name of the option
     limit: LimitOption = None,
+    timeout: TimeoutOption = None,
 ) -> None:
     """Run a query of the library."""
     from cofire.queries.library import find_query, parse_parameters
 
     query = find_query(name)
     parameters = parse_parameters(query, _pairs(param))
-    with open_knowledge_base(store) as kb:
+    with open_knowledge_base(store, timeout) as kb:
         frame, cut = _first_rows(kb.query, kb, name, parameters, most_rows(format, limit))
     emit(frame, format, cut=cut)
 
@@ -91,10 +93,11 @@ def cypher(
     store: StoreOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the contract's name of the option
     limit: LimitOption = None,
+    timeout: TimeoutOption = None,
 ) -> None:
     """Run your own Cypher query; what would write is refused. Parameter values are JSON, or else text."""
     parameters = {name: _json_or_text(value) for name, value in _pairs(param).items()}
-    with open_knowledge_base(store) as kb:
+    with open_knowledge_base(store, timeout) as kb:
         frame, cut = _first_rows(kb.cypher, kb, text, parameters, most_rows(format, limit))
     emit(frame, format, cut=cut)
 

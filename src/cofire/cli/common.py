@@ -88,11 +88,12 @@ def settings_of(store: str | None = None, **flags: object) -> Settings:
     return load_settings(store=store, **flags)
 
 
-def open_knowledge_base(store: str | None) -> KnowledgeBase:
+def open_knowledge_base(store: str | None, timeout: float | None = None) -> KnowledgeBase:
     """Open the store that the flags and settings name, for reading."""
     from cofire.queries.knowledge_base import KnowledgeBase
 
-    return KnowledgeBase(settings_of(store).store)
+    settings = settings_of(store, timeout=timeout)
+    return KnowledgeBase(settings.store, timeout=settings.timeout)
 
 
 def open_captures(paths: list[Path]) -> list[CaptureDir]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from cofire.cli.common import notice
+from cofire.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,14 +48,14 @@ def emit(frame: pd.DataFrame, format: Format, *, cut: bool = False) -> None:  # 
     elif format is Format.json:
         sys.stdout.write(json.dumps(records(frame), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
-        frame.to_parquet(sys.stdout.buffer, index=False)
+        _parquet(frame)
     sys.stdout.flush()
     if cut:
         notice(f"the first {len(frame)} rows; --limit 0 prints all")
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as plain Python values; what is missing is None."""
+    """Return the rows as plain Python values; what is missing or not finite is None, as JSON has no other word."""
     columns = [[_plain(value) for value in frame[name].tolist()] for name in frame.columns]
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -62,9 +63,24 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _plain(value: Any) -> Any:
     import pandas as pd
 
-    if isinstance(value, list | dict | str):
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, str):
         return value
-    return None if pd.isna(value) else value
+    return None if pd.isna(value) or value in (float("inf"), float("-inf")) else value
+
+
+def _parquet(frame: pd.DataFrame) -> None:
+    import pyarrow as pa
+
+    try:
+        frame.to_parquet(sys.stdout.buffer, index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"a column has values of several types, which Parquet cannot hold ({error}); use json"
+        ) from error
 
 
 def _table(frame: pd.DataFrame) -> None:

@@ -30,6 +30,11 @@ ResolutionOption = Annotated[float | None, typer.Option(help="CPM resolution of 
 SeedOption = Annotated[int | None, typer.Option(help="Seed of the clusters.", show_default="0")]
 
 
+def _edges(edges: Edges | None, min_count: int | None, min_lift: float | None) -> Edges | None:
+    """Whoever gives a bound on the command line wants the rule that it belongs to."""
+    return Edges.significant if edges is None and (min_count, min_lift) != (None, None) else edges
+
+
 def count(
     captures: CapturesArgument,
     edges: EdgesOption = None,
@@ -43,6 +48,7 @@ def count(
     from cofire.store.ingest import count_settings
 
     settings = settings_of(memory=memory, min_count=min_count, min_lift=min_lift)
+    edges = _edges(edges, min_count, min_lift)
     for capture in open_captures(captures):
         with stages(capture.uid) as progress:
             done = count_capture(capture, count_settings(capture, settings, edges), progress)
@@ -97,6 +103,7 @@ def ingest(
         store, memory=memory, min_count=min_count, min_lift=min_lift, resolution=resolution, seed=seed
     )
     opened = open_captures(captures)
+    edges = _edges(edges, min_count, min_lift)
     password = settings.password.get_secret_value() if settings.password else None
     with open_store(settings.store, settings.username, password, settings.database, create=True) as target:
         for capture in opened:

@@ -13,22 +13,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir import CaptureDir, folder_name, write_vocabulary
 from cofire.ingest.encode import Encoded, Rows, encode_shard, select
-from cofire.ingest.files import sha256_of, write_atomically, write_parquet
+from cofire.ingest.files import exclusive, sha256_of, write_atomically, write_parquet
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.masking import NORM_FACTOR, norm_limit, rule
 from cofire.ingest.model import DTYPES, LanguageModel, choose_device, find_model, load_model
+from cofire.ingest.progress import Progress, Silent
 from cofire.ingest.resume import TEXT, WEIGHTS, check_place, check_root, clear, compare, facts, verify
 from cofire.ingest.saes import LoadedSae, SaeSource, find_sae, load_sae
 from cofire.ingest.text import TextSource, open_text
@@ -38,24 +40,6 @@ __all__ = ["Progress", "capture"]
 
 CONTEXT = 128
 LIBRARIES = ("cofire", "torch", "sae-lens", "transformer-lens", "transformers")
-
-
-class Progress(Protocol):
-    """Told how far a capture is; both calls come from the calling thread."""
-
-    def start(self, total: int) -> None:
-        """The run of the model begins; `total` is the number of text tokens."""
-
-    def advance(self, tokens: int) -> None:
-        """`tokens` more text tokens are done; those of an earlier run come at once."""
-
-
-class _Silent:
-    def start(self, total: int) -> None:
-        pass
-
-    def advance(self, tokens: int) -> None:
-        pass
 
 
 @dataclass
@@ -149,7 +133,7 @@ def capture(
     _look(places, found, settings, Path(out), force)
     todo = [place for place in places if not place.complete]
     if todo:
-        _run(model, found, todo, source, settings, Path(out), force, progress or _Silent())
+        _run(model, found, todo, source, settings, Path(out), force, progress or Silent())
     return [CaptureDir.open(place.path) for place in places]
 
 
@@ -237,12 +221,26 @@ def _run(
     with TemporaryDirectory(prefix="cofire-") as scratch:
         # The text is read to its end before anything is written: a bad line is found while `out` is as it was.
         text, info = _text(todo, source, language, settings["tokens"], Path(scratch))
-        if force:
+        with ExitStack() as held:
             for place in todo:
-                clear(place.path)
-        for place in new:
-            _begin(place, language, settings)
-        _complete_inputs(todo, language, text, info)
+                place.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(exclusive(place.path))
+                if force:
+                    clear(place.path, keep_directory=True)
+            for place in new:
+                _begin(place, language, settings)
+            _complete_inputs(todo, language, text, info)
+            _write_all(todo, new, language, settings, out, progress)
+
+
+def _write_all(
+    todo: list[_Place],
+    new: list[_Place],
+    language: LanguageModel,
+    settings: dict[str, Any],
+    out: Path,
+    progress: Progress,
+) -> None:
     try:
         _write_shards(todo, language, settings, progress)
     except InputError:
@@ -291,7 +289,6 @@ def _begin(place: _Place, language: LanguageModel, settings: dict[str, Any]) -> 
         masking=Masking(rule=rule(language.special, settings["mask_special"], settings["norm_factor"]), kept=0),
         versions={"python": python_version()} | {name.replace("-", "_"): version(name) for name in LIBRARIES},
     )
-    (place.path).mkdir(parents=True, exist_ok=True)
     place.manifest.write(place.path)
     (place.path / "shards").mkdir(exist_ok=True)
 

@@ -189,20 +189,6 @@ class CaptureDir:
             raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
 
 
-def write_text_table(capture: Path, documents: list[tuple[str, npt.NDArray[np.int32]]]) -> None:
-    """Write `text.parquet`: the documents in order, each as (name, int32 tokens)."""
-    import pyarrow as pa
-
-    table = pa.table(
-        {
-            "document": pa.array(range(len(documents)), pa.int32()),
-            "name": pa.array([name for name, _ in documents], pa.string()),
-            "tokens": pa.array([tokens for _, tokens in documents], pa.list_(pa.int32())),
-        }
-    )
-    write_parquet(capture / "text.parquet", table)
-
-
 def write_vocabulary(capture: Path, texts: dict[int, str]) -> None:
     """Write `vocabulary.parquet`: token id -> text."""
     import pyarrow as pa
@@ -237,46 +223,3 @@ def find_captures(paths: list[Path]) -> list[CaptureDir]:
 def folder_name(release: str, sae_id: str) -> str:
     """Return the name of an SAE's directory where one run captures several."""
     return f"{release}__{sae_id}".replace("/", "__")
-
-
-def prepare_output(out: Path, wanted: Manifest, *, force: bool) -> bool:
-    """Make `out` ready to be written as `wanted`; return True when it already holds just that, complete.
-
-    Unless `force` is given, a directory is used only if it is absent, empty, or holds an unfinished or complete
-    capture with the same identity and settings.
-
-    Raises:
-        InputError: `out` holds something that is no capture, or is a file.
-        CaptureError: `out` holds a capture of something else, or with other settings.
-    """
-    import shutil
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give a directory for the capture")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / MANIFEST).is_file():
-            raise InputError(f"{out} is not empty and not a capture; give a new directory")
-        if force:
-            for name in ("shards", "tables"):
-                shutil.rmtree(out / name, ignore_errors=True)
-            for pattern in (MANIFEST, "*.parquet", "*.safetensors", "*.part"):
-                for path in out.glob(pattern):
-                    path.unlink()
-        else:
-            found = Manifest.read(out)
-            for name in ("kind", "release", "sae_id", "n_latents", "sae", "model", "settings"):
-                if getattr(found, name) != getattr(wanted, name):
-                    raise CaptureError(
-                        f"{out} holds a capture with another {name.replace('_', ' ')} "
-                        f"({_short(getattr(found, name))}); use another directory, or --force to start over"
-                    )
-            if found.status == "complete":
-                return True
-    (out / "shards").mkdir(parents=True, exist_ok=True)
-    wanted.write(out)
-    return False
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."

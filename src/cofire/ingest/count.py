@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir, Shard
 from cofire.ingest.examples import ContextSampler, TokenCounter
-from cofire.ingest.files import write_atomically, write_parquet
+from cofire.ingest.files import exclusive, write_atomically, write_parquet
 from cofire.ingest.histograms import BINS, aligned_bins, fine_bins, main_modes
 from cofire.ingest.measures import pair_measures
 from cofire.ingest.pairs import PairCounter, firing_matrix, row_blocks
@@ -74,7 +74,8 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
     """Make the tables latents, edges, tokens and contexts of a capture; tokens and contexts need its token ids.
 
     Cost: T L0^2 for the pairs and T L0 for the rest, with T counted tokens of L0 firing latents; the capture is read
-    3 + N^2 x 8.5 bytes / memory times. Memory: the bound of `settings`, one shard, and about 4.5 kB a latent.
+    3 + 32 N^2 bytes / memory times. Memory: the bound of `settings` for the pairs; besides, one shard, the weights, the
+    kept edges, 5 kB a latent, and 24 bytes for each distinct (latent, token) pair that occurs.
 
     Args:
         capture: a complete capture.
@@ -85,10 +86,14 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
         False when the tables were already there, made from the same capture and settings.
 
     Raises:
-        CaptureError: the capture is damaged.
+        CaptureError: the capture is damaged, or another process is writing it.
     """
-    settings = settings or CountSettings()
-    made_from = digest(COUNT_VERSION, capture_digest(capture), settings.recorded())
+    with exclusive(capture.path):
+        return _count(capture, settings or CountSettings(), progress)
+
+
+def _count(capture: CaptureDir, settings: CountSettings, progress: Progress | None) -> bool:
+    made_from = counted_from(capture, settings)
     names = ["latents", "edges"] + (["tokens", "contexts"] if capture.documents() is not None else [])
     if all(is_current(capture, name, made_from) for name in names):
         remove_work(capture)  # a count that was killed just after its last table leaves its passes behind
@@ -123,6 +128,11 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
     )
     remove_work(capture)
     return True
+
+
+def counted_from(capture: CaptureDir, settings: CountSettings) -> str:
+    """Return the fingerprint of what a count with these settings is made from."""
+    return digest(COUNT_VERSION, capture_digest(capture), settings.recorded())
 
 
 def _saved(path: Path, make: Callable[[], dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
@@ -207,13 +217,13 @@ def _edges(
             counter = PairCounter(n, start, stop)
             for shard in shards(f"pairs {number + 1}/{len(blocks)}"):
                 counter.add(firing_matrix(shard, n))
-            a, b, joint = counter.pairs()
-            columns = pair_measures(joint, firing_count[a], firing_count[b], tokens)
-            keep = np.ones(len(a), bool)
-            if settings.edges == "significant":
-                keep = (joint >= settings.min_count) & (columns["lift"] >= settings.min_lift)
-            table = _edge_table(a[keep], b[keep], joint[keep], {k: v[keep] for k, v in columns.items()}, decoder)
-            table = table.replace_schema_metadata({"co_fired": str(len(a))})
+            kept: list[pa.Table] = [EDGES.arrow_schema().empty_table()]
+            pairs = 0
+            for a, b, joint in counter.pairs():
+                pairs += len(a)
+                keep = _kept(joint, firing_count[a], firing_count[b], tokens, settings)
+                kept.append(_edge_table(a[keep], b[keep], joint[keep], firing_count, tokens, decoder))
+            table = pa.concat_tables(kept).combine_chunks().replace_schema_metadata({"co_fired": str(pairs)})
             write_parquet(path, table)
         part = pq.read_table(path)
         co_fired += int(part.schema.metadata[b"co_fired"])
@@ -222,9 +232,18 @@ def _edges(
     return pa.concat_tables([part.cast(schema) for part in parts]).combine_chunks(), co_fired
 
 
+def _kept(joint: Ints, n_a: Ints, n_b: Ints, tokens: int, settings: CountSettings) -> npt.NDArray[np.bool_]:
+    """The edge rule."""
+    if settings.edges == "all":
+        return np.ones(len(joint), np.bool_)
+    expected = n_a.astype(np.float64) * n_b.astype(np.float64) / tokens
+    return (joint >= settings.min_count) & (joint / expected >= settings.min_lift)
+
+
 def _edge_table(
-    a: Ints, b: Ints, joint: Ints, columns: dict[str, Floats], decoder: npt.NDArray[np.float32] | None
+    a: Ints, b: Ints, joint: Ints, firing_count: Ints, tokens: int, decoder: npt.NDArray[np.float32] | None
 ) -> pa.Table:
+    measures = pair_measures(joint, firing_count[a], firing_count[b], tokens)
     cosine = np.full(len(a), np.nan)
     if decoder is not None:
         norms = np.linalg.norm(decoder.astype(np.float64), axis=1)
@@ -237,7 +256,7 @@ def _edge_table(
         "a": a.astype(np.int32),
         "b": b.astype(np.int32),
         "count": joint,
-        **columns,
+        **measures,
         "decoder_cosine": cosine,
     }
     schema = EDGES.arrow_schema()

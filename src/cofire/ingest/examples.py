@@ -93,7 +93,7 @@ class ContextSampler:
         values = shard.values.astype(np.float64)
         per_row = np.diff(shard.indptr)
         document, position = np.repeat(shard.document, per_row), np.repeat(shard.position, per_row)
-        width = np.maximum(self.high[latent] - self.low[latent], np.finfo(np.float64).tiny)
+        width = np.where(self.high > self.low, self.high - self.low, 1.0)[latent]
         part = np.clip((values - self.low[latent]) / width * CONTEXTS_PER_LATENT, 0, CONTEXTS_PER_LATENT - 1)
         part = part.astype(np.int64)
         # A latent whose firings are all alike has one slice; call it the top one.

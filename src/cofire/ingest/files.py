@@ -6,11 +6,15 @@ A file is written beside its place, flushed to the disk and renamed. A process t
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cofire.errors import CaptureError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +48,24 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     write_atomically(path, lambda part: pq.write_table(table, part, compression="zstd"))
+
+
+@contextmanager
+def exclusive(capture: Path) -> Iterator[None]:
+    """Hold a capture directory for writing; the hold ends with the process, however that ends.
+
+    Raises:
+        CaptureError: another process holds it.
+    """
+    folder = os.open(capture, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CaptureError(f"{capture} is being written by another cofire; wait for it to end") from error
+        yield
+    finally:
+        os.close(folder)
 
 
 def sha256_of(path: Path) -> str:

@@ -27,7 +27,7 @@ MIN_Z = 4.0
 
 def fine_bins(values: Floats, low: Floats, high: Floats) -> Ints:
     """Return the bin, int64 in 0..255, of each activation between its latent's `low` and `high` (all float64 [nnz])."""
-    width = np.maximum(high - low, np.finfo(np.float64).tiny)
+    width = np.where(high > low, high - low, 1.0)
     return np.clip((values - low) / width * BINS, 0, BINS - 1).astype(np.int64)
 
 

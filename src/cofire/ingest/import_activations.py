@@ -6,6 +6,7 @@ The arrays are those of docs/import.md. Nothing is masked: every row counts.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import InputError
-from cofire.ingest.capture_dir import CaptureDir, Shard, prepare_output, write_text_table, write_vocabulary
-from cofire.ingest.files import sha256_of, write_atomically, write_parquet
+from cofire.ingest.capture_dir import CaptureDir, Shard, write_vocabulary
+from cofire.ingest.files import exclusive, sha256_of, write_atomically, write_parquet
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
+from cofire.ingest.resume import check_place, clear, compare, facts_of
+from cofire.ingest.tokens import write_tokens
 
 ROWS_PER_SHARD = 65_536
 REQUIRED = ("indptr", "indices", "values", "n_latents")
@@ -80,50 +83,60 @@ def import_activations(
         ),
         model=ModelInfo(name=model) if model is not None else None,
         text=TextInfo(sources=[str(npz)], documents=int(document[-1]) + 1, tokens=rows),
-        settings={"npz_sha256": sha256_of(npz), "residuals": "x" in arrays},
+        settings={"activations": sha256_of(npz), "residuals": "x" in arrays, "hook": hook, "layer": layer},
         masking=Masking(rule="none: every imported row counts", kept=rows),
     )
-    if prepare_output(out, manifest, force=force):
+    check_place(out)
+    found = None if force else compare(out, facts_of(manifest), "import")
+    if found is not None and found.status == "complete":
         return CaptureDir.open(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive(out):
+        clear(out, keep_directory=True)
+        manifest.write(out)
+        (out / "shards").mkdir()
+        _write_tensors(out / "weights.safetensors", tensors)
+        if "x" in arrays:
+            _write_tensors(out / "residuals.safetensors", {"x": np.ascontiguousarray(arrays["x"], np.float16)})
+        if tokens is not None:
+            write_tokens(out / "text.parquet", _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
+            if "token_text" in arrays:
+                write_vocabulary(out, dict(enumerate(arrays["token_text"].tolist())))
+        for number, start in enumerate(range(0, rows, ROWS_PER_SHARD)):
+            stop = min(start + ROWS_PER_SHARD, rows)
+            low, high = int(arrays["indptr"][start]), int(arrays["indptr"][stop])
+            shard = Shard(
+                document=document[start:stop],
+                position=position[start:stop],
+                token=np.full(stop - start, -1, np.int32) if tokens is None else tokens[start:stop].astype(np.int32),
+                indptr=arrays["indptr"][start : stop + 1].astype(np.int64) - low,
+                indices=arrays["indices"][low:high].astype(np.int32),
+                values=arrays["values"][low:high].astype(np.float32),
+            )
+            file = f"shards/shard-{number:05d}.parquet"
+            write_parquet(out / file, shard.to_arrow())
+            manifest.shards.append(
+                ShardInfo(file=file, rows=stop - start, firings=high - low, sha256=sha256_of(out / file))
+            )
+        manifest.status = "complete"
+        manifest.write(out)
+    return CaptureDir.open(out)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
+    from safetensors.numpy import save_file
 
     if tensors:
-        from safetensors.numpy import save_file
+        write_atomically(path, lambda part: save_file(dict(tensors), part))
 
-        write_atomically(out / "weights.safetensors", lambda part: save_file(tensors, part))
-    if "x" in arrays:
-        from safetensors.numpy import save_file
 
-        residuals = {"x": np.ascontiguousarray(arrays["x"], np.float16)}
-        write_atomically(out / "residuals.safetensors", lambda part: save_file(residuals, part))
-    if tokens is not None:
-        names = np.arange(rows) if arrays.get("doc") is None else arrays["doc"]
-        starts = np.flatnonzero(np.diff(document, prepend=-1))
-        pieces = np.split(tokens.astype(np.int32), starts[1:])
-        label = "document {}" if arrays.get("doc") is not None else "all rows"
-        write_text_table(
-            out, [(label.format(names[s]), p) for s, p in zip(starts, pieces, strict=True)] if rows else []
-        )
-        if "token_text" in arrays:
-            write_vocabulary(out, dict(enumerate(arrays["token_text"].tolist())))
-    for number, start in enumerate(range(0, rows, ROWS_PER_SHARD)):
-        stop = min(start + ROWS_PER_SHARD, rows)
-        low, high = int(arrays["indptr"][start]), int(arrays["indptr"][stop])
-        shard = Shard(
-            document=document[start:stop],
-            position=position[start:stop],
-            token=np.full(stop - start, -1, np.int32) if tokens is None else tokens[start:stop].astype(np.int32),
-            indptr=arrays["indptr"][start : stop + 1].astype(np.int64) - low,
-            indices=arrays["indices"][low:high].astype(np.int32),
-            values=arrays["values"][low:high].astype(np.float32),
-        )
-        file = f"shards/shard-{number:05d}.parquet"
-        write_parquet(out / file, shard.to_arrow())
-        manifest.shards.append(
-            ShardInfo(file=file, rows=stop - start, firings=high - low, sha256=sha256_of(out / file))
-        )
-    manifest.status = "complete"
-    manifest.write(out)
-    return CaptureDir.open(out)
+def _documents_with_names(
+    tokens: Array, doc: Array | None, document: npt.NDArray[np.int32]
+) -> Iterator[tuple[str, npt.NDArray[np.int32]]]:
+    """Yield the tokens of each document, named after the number that the user gave it."""
+    starts = np.flatnonzero(np.diff(document, prepend=-1))
+    for start, piece in zip(starts, np.split(tokens.astype(np.int32), starts[1:]), strict=True):
+        yield ("all rows" if doc is None else f"document {doc[start]}"), piece
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
@@ -209,6 +222,9 @@ def _check_optional(path: Path, arrays: dict[str, Array]) -> None:
         _need(path, "token_text", arrays["token_text"], "U", 1)
         if "token" not in arrays:
             raise InputError(f"{path} has token_text but no token; give the token id of each row")
+        for entry, text in enumerate(arrays["token_text"].tolist()):
+            if any("\ud800" <= c <= "\udfff" for c in text):
+                raise InputError(f"{path}: token_text[{entry}] is not valid Unicode ({text!r}); replace the surrogates")
         beyond = np.flatnonzero(arrays["token"] >= len(arrays["token_text"]))
         if len(beyond):
             raise InputError(

@@ -96,10 +96,11 @@ def load_plan(capture: CaptureDir) -> LoadPlan:
     sae = _sae_properties(capture)
     hashes = {name: info.sha256 for name, info in sorted(infos.items())}
     sections = tuple(_sections(capture))
+    model = capture.manifest.model.model_dump() if capture.manifest.model else None
     return LoadPlan(
         uid=capture.uid,
         sae={**sae, "cofireVersion": __version__},
-        content_hash=digest(PLAN_VERSION, BATCH_ROWS, LATENT_BATCH_ROWS, sae, hashes),
+        content_hash=digest(PLAN_VERSION, BATCH_ROWS, LATENT_BATCH_ROWS, sae, _capture_row(capture), model, hashes),
         total=sum(-(-s.count // s.size) for s in sections),
         rows=sum(s.count for s in sections),
         _sections=sections,
@@ -162,11 +163,15 @@ def _identity(
     if model is not None:
         yield nodes(MODEL, 1, lambda: [[model.name, model.n_layers, model.d_model]])
         yield links(READS, 1, lambda: [[uid, model.name, hook, layer]])
+    yield nodes(CAPTURE, 1, lambda: [_capture_row(capture)])
+    yield links(CAPTURED_IN, 1, lambda: [[uid, f"{uid}/capture"]])
+
+
+def _capture_row(capture: CaptureDir) -> Row:
+    manifest, uid = capture.manifest, capture.uid
     text, masking = manifest.text, manifest.masking
     masked = masking.special_tokens + masking.norm_outliers
-    capture_row = [f"{uid}/capture", uid, manifest.kind, text.sources, text.tokens, masking.rule, masked]
-    yield nodes(CAPTURE, 1, lambda: [capture_row])
-    yield links(CAPTURED_IN, 1, lambda: [[uid, f"{uid}/capture"]])
+    return [f"{uid}/capture", uid, manifest.kind, text.sources, text.tokens, masking.rule, masked]
 
 
 def _snake(name: str) -> str:
@@ -202,9 +207,10 @@ def _cluster_rows(capture: CaptureDir) -> list[Row]:
 
 
 def _token_uid(capture: CaptureDir, token: int) -> str:
-    """A token belongs to the model; where an import names none, to the SAE."""
+    """A token belongs to the model; where an import names no model or brings no texts, to the SAE."""
     model = capture.manifest.model
-    return f"{model.name if model else capture.uid}/token/{token}"
+    known = model is not None and (capture.path / "vocabulary.parquet").is_file()
+    return f"{model.name if model is not None and known else capture.uid}/token/{token}"
 
 
 def _token_rows(capture: CaptureDir) -> list[Row]:

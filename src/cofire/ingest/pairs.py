@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -15,6 +17,12 @@ import scipy.sparse as sp
 from cofire.ingest.capture_dir import Shard
 
 Ints = npt.NDArray[np.int64]
+
+# The counter itself (8), and at worst an entry of the product: its value, row and column (24), the same sorted into
+# place by scipy (16), and the copies that adding it makes (16).
+BYTES_PER_COUNTER = 64
+# Counters that are turned into pairs at once; a pair takes some 150 bytes until it is measured and most are dropped.
+PAIRS_AT_ONCE = 262_144
 
 
 def firing_matrix(shard: Shard, n_latents: int) -> sp.csr_array:
@@ -47,19 +55,22 @@ class PairCounter:
             raise ValueError("counters of different blocks cannot be merged")
         self.counts += other.counts
 
-    def pairs(self) -> tuple[Ints, Ints, Ints]:
-        """Return (a, b, count), a < b, of every pair that fired together, ordered by (a, b)."""
-        row, column = np.nonzero(np.triu(self.counts, k=1))
-        return row + self.start, column + self.start, self.counts[row, column]
+    def pairs(self) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """Yield (a, b, count), a < b, of every pair that fired together, ordered by (a, b), a few latents at a time."""
+        width = self.n_latents - self.start
+        step = max(1, PAIRS_AT_ONCE // width)
+        for low in range(0, self.stop - self.start, step):
+            row, column = np.nonzero(np.triu(self.counts[low : low + step], k=1 + low))
+            row += low
+            yield row + self.start, column + self.start, self.counts[row, column]
 
 
 def row_blocks(n_latents: int, memory: int) -> list[tuple[int, int]]:
-    """Cut 0..n_latents-1 into blocks whose counters, and the copy made to read them, take `memory` bytes at most."""
+    """Cut 0..n_latents-1 into blocks whose counters, and a shard's product with them, take `memory` bytes at most."""
     blocks: list[tuple[int, int]] = []
     start = 0
     while start < n_latents:
-        # 8 bytes a counter, as much again for the triangle's copy, and 1 byte for the mask of what is not zero.
-        height = max(1, memory // (17 * (n_latents - start)))
+        height = max(1, memory // (BYTES_PER_COUNTER * (n_latents - start)))
         blocks.append((start, min(start + height, n_latents)))
         start = blocks[-1][1]
     return blocks

@@ -7,15 +7,27 @@ compared without loading the model or, for a directory, the SAE.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.files import sha256_of
 from cofire.ingest.manifest import MANIFEST, Manifest
 from cofire.ingest.tokens import hash_of_tokens
 
-__all__ = ["TEXT", "VOCABULARY", "WEIGHTS", "check_place", "check_root", "clear", "compare", "facts", "verify"]
+__all__ = [
+    "TEXT",
+    "VOCABULARY",
+    "WEIGHTS",
+    "check_place",
+    "check_root",
+    "clear",
+    "compare",
+    "facts",
+    "facts_of",
+    "verify",
+]
 
 TEXT, VOCABULARY, WEIGHTS = "text.parquet", "vocabulary.parquet", "weights.safetensors"
 SHARDS, TABLES = "shards", "tables"
@@ -50,7 +62,8 @@ def facts(
     }
 
 
-def _facts_of(manifest: Manifest) -> dict[str, Any]:
+def facts_of(manifest: Manifest) -> dict[str, Any]:
+    """Return the facts of a manifest; see `facts`."""
     model = manifest.model
     return facts(
         manifest.release,
@@ -61,7 +74,7 @@ def _facts_of(manifest: Manifest) -> dict[str, Any]:
     )
 
 
-def compare(place: Path, wanted: dict[str, Any]) -> Manifest | None:
+def compare(place: Path, wanted: dict[str, Any], kind: Literal["capture", "import"] = "capture") -> Manifest | None:
     """Return the manifest of the capture at `place` if it was made as `wanted`, or None if there is none yet.
 
     Raises:
@@ -70,9 +83,10 @@ def compare(place: Path, wanted: dict[str, Any]) -> Manifest | None:
     if not (place / MANIFEST).is_file():
         return None
     manifest = Manifest.read(place)
-    if manifest.kind != "capture":
-        raise CaptureError(f"{place} holds imported activations: give another --out, or --force to start over")
-    there = _facts_of(manifest)
+    if manifest.kind != kind:
+        holds = {"capture": "what `cofire capture` made", "import": "imported activations"}[manifest.kind]
+        raise CaptureError(f"{place} holds {holds}: give another --out, or --force to start over")
+    there = facts_of(manifest)
     for name in wanted | there:
         if there.get(name) != wanted.get(name):
             raise CaptureError(
@@ -151,7 +165,7 @@ def check_root(root: Path, folders: list[str]) -> None:
             raise InputError(f"--out {root} holds {inside.name}, which is not a capture: give a new or empty directory")
 
 
-def clear(place: Path) -> None:
+def clear(place: Path, *, keep_directory: bool = False) -> None:
     """Remove the files of a capture, and the directories that this leaves empty; what is not ours stays.
 
     The manifest goes last, so that a removal that was interrupted still looks like a capture.
@@ -159,6 +173,8 @@ def clear(place: Path) -> None:
     if not place.is_dir():
         return
     names = [*OURS, RESIDUALS, MANIFEST]
+    for work in (place / TABLES).glob(".work-*"):
+        shutil.rmtree(work)
     for folder, patterns in (
         (place / SHARDS, ["shard-*.parquet", "shard-*.parquet.part"]),
         (place / TABLES, ["*.parquet", "*.parquet.part", MANIFEST, MANIFEST + ".part"]),
@@ -167,5 +183,5 @@ def clear(place: Path) -> None:
         for pattern in patterns:
             for path in folder.glob(pattern):
                 path.unlink()
-        if folder.is_dir() and not any(folder.iterdir()):
+        if folder.is_dir() and not any(folder.iterdir()) and not (keep_directory and folder == place):
             folder.rmdir()

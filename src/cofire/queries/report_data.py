@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cofire.analysis.report import COLUMNS, ReportData
-from cofire.errors import CofireError
+from cofire.errors import CofireError, StoreError
 from cofire.schema.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -70,7 +70,11 @@ def report_data(store: Store, sae: str, timeout: float | None = None) -> ReportD
     if not found:
         raise CofireError(f"SAE {sae} is not ready; look at `cofire saes`")
     properties: dict[str, Any] = found[0][0]
-    return ReportData(properties, **{table.name: _read(store, table, sae, timeout) for table in TABLES})
+    tables = {table.name: _read(store, table, sae, timeout) for table in TABLES}
+    # The tables come one by one; a load in between would mix two versions.
+    if store.read(f"{_READY} RETURN s AS sae", {"sae": sae}, timeout).rows != found:
+        raise StoreError(f"SAE {sae} was loaded anew while it was read; run the same command again")
+    return ReportData(properties, **tables)
 
 
 def _read(store: Store, table: Table, sae: str, timeout: float | None) -> pd.DataFrame:

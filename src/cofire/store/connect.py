@@ -35,7 +35,7 @@ from neo4j import (
 )
 from neo4j.exceptions import ServiceUnavailable, SessionExpired
 
-from cofire.errors import StoreError, TimeLimit, WriteRefused
+from cofire.errors import InputError, StoreError, TimeLimit, WriteRefused
 from cofire.store.embedded import EmbeddedServer
 from cofire.store.embedded_child import DATABASE, USER
 from cofire.store.faults import LostConnection, translated
@@ -71,6 +71,7 @@ def open_store(
         create: make the embedded store where the directory is missing or empty.
 
     Raises:
+        InputError: the URL is malformed, of another kind, or holds a password.
         StoreError: no store there, the server cannot be reached, or it refuses the user.
         StoreBusy: another process holds the directory and its server does not answer.
     """
@@ -78,13 +79,16 @@ def open_store(
     if "://" not in text:
         store = Store(text, DATABASE, embedded=EmbeddedServer(Path(text), create=create))
     else:
-        url = urlsplit(text)
+        shown, usual = text.split("@")[-1], "a URL such as bolt://localhost:7687"
+        try:
+            url = urlsplit(text)
+            _ = url.port
+        except ValueError:  # its message may quote a password
+            raise InputError(f"{shown} has a malformed host or port: give {usual}") from None
         if url.scheme not in _SCHEMES or not url.hostname:
-            raise StoreError(
-                f"{text.split('@')[-1]} is no store: give a directory, or a URL such as bolt://localhost:7687"
-            )
+            raise InputError(f"{shown} is no store: give a directory, or {usual}")
         if url.username or url.password:
-            raise StoreError(f"give the user of {url.hostname} in NEO4J_USERNAME and NEO4J_PASSWORD, not in the URL")
+            raise InputError(f"give the user of {url.hostname} in NEO4J_USERNAME and NEO4J_PASSWORD, not in the URL")
         auth = None if username is None and password is None else (username or "neo4j", password or "")
         store = Store(text, database or "neo4j", auth=auth)
     try:

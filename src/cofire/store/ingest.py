@@ -3,44 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace as replace_fields
+from typing import Any
 
-from cofire.analysis.analyze import analyze
+from cofire.analysis.analyze import analyze, clustered_from, recorded
+from cofire.errors import ConflictError
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.count import CountSettings, count
+from cofire.ingest.count import CountSettings, count, counted_from
 from cofire.ingest.load import load_plan
 from cofire.ingest.table_files import table_infos
 from cofire.settings import Settings
 from cofire.store.connect import Store
-from cofire.store.write import Outcome, load_sae
+from cofire.store.write import Outcome, holds, load_sae
 
 Progress = Callable[[str, int, int], None]
 
 
 def count_settings(capture: CaptureDir, settings: Settings, edges: str | None) -> CountSettings:
-    """Return the settings of a count: as asked, else as the capture was last counted, else the defaults.
+    """Return the settings of a count, each as asked, else as the capture was last counted, else the default.
 
     Args:
         capture: the capture, counted or not.
         settings: the user's settings.
         edges: 'significant', 'all', or None for no wish.
     """
-    wanted = CountSettings(min_count=settings.min_count, min_lift=settings.min_lift, memory=settings.memory)
-    if edges is not None:
-        return replace_fields(wanted, edges="all" if edges == "all" else "significant")
-    last = table_infos(capture).get("edges")
-    if last is not None and not {"min_count", "min_lift"} & settings.model_fields_set:
-        known = {name: last.settings[name] for name in ("edges", "min_count", "min_lift") if name in last.settings}
-        return replace_fields(wanted, **known)
-    return wanted
+    last = _last(capture, "edges")
+    wanted = str(edges or last.get("edges", "significant"))
+    return CountSettings(
+        edges="all" if wanted == "all" else "significant",
+        min_count=_choose(settings, "min_count", last),
+        min_lift=_choose(settings, "min_lift", last),
+        memory=settings.memory,
+    )
 
 
 def cluster_settings(capture: CaptureDir, settings: Settings) -> tuple[float, int]:
-    """Return (resolution, seed): as asked, else as the capture was last analysed, else the defaults."""
-    last = table_infos(capture).get("clusters")
-    if last is not None and not {"resolution", "seed"} & settings.model_fields_set:
-        return float(last.settings["resolution"]), int(last.settings["seed"])
-    return settings.resolution, settings.seed
+    """Return (resolution, seed), each as asked, else as the capture was last analysed, else the default."""
+    last = _last(capture, "clusters")
+    return _choose(settings, "resolution", last), _choose(settings, "seed", last)
+
+
+def _last(capture: CaptureDir, table: str) -> dict[str, Any]:
+    info = table_infos(capture).get(table)
+    return {} if info is None else info.settings
+
+
+def _choose(settings: Settings, name: str, last: dict[str, Any]) -> Any:
+    return getattr(settings, name) if name in settings.model_fields_set else last.get(name, getattr(settings, name))
 
 
 def ingest(
@@ -70,8 +78,11 @@ def ingest(
         ConflictError: the store holds another version and `replace` is not given.
         StoreError: the store failed.
     """
-    count(capture, count_settings(capture, settings, edges), progress)
+    counting = count_settings(capture, settings, edges)
     resolution, seed = cluster_settings(capture, settings)
+    if not replace:
+        _refuse_to_change(capture, store, counting, resolution, seed)
+    count(capture, counting, progress)
     analyze(capture, resolution=resolution, seed=seed)
 
     def loaded(done: int, total: int) -> None:
@@ -79,3 +90,16 @@ def ingest(
             progress("load", done, total)
 
     return load_sae(store, load_plan(capture), replace=replace, progress=loaded)
+
+
+def _refuse_to_change(capture: CaptureDir, store: Store, counting: CountSettings, resolution: float, seed: int) -> None:
+    """Refuse, before a table is overwritten, what would end as another version of an SAE that the store holds."""
+    infos = table_infos(capture)
+    stale = "edges" in infos and infos["edges"].made_from != counted_from(capture, counting)
+    if not stale and "clusters" in infos:
+        stale = infos["clusters"].made_from != clustered_from(capture, recorded(resolution, seed))
+    if stale and holds(store, capture.uid):
+        raise ConflictError(
+            f"{store.location} holds {capture.uid} as it was counted and analysed with other settings; "
+            "add --replace to count again and put the result in its place"
+        )

@@ -108,6 +108,11 @@ def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> None
     store.write([("MATCH (s:Sae {uid: $uid}) DETACH DELETE s", {"uid": uid})])
 
 
+def holds(store: Store, uid: str) -> bool:
+    """Tell whether the store has anything of an SAE, ready or not."""
+    return _state(store, uid) is not None
+
+
 def _state(store: Store, uid: str) -> tuple[str, str, int] | None:
     """Return (status, contentHash, loadedBatches) of an SAE, or None when there is none."""
     text = "MATCH (s:Sae {uid: $uid}) RETURN s.status, s.contentHash, s.loadedBatches"

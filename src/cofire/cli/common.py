@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 
 if TYPE_CHECKING:
     from cofire.ingest.capture_dir import CaptureDir
@@ -55,6 +56,11 @@ def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+def working(text: str) -> Status:
+    """Show on stderr, while inside, that something without steps is going on; nothing where it is no terminal."""
+    return Console(stderr=True).status(text)
 
 
 class TokenBar:

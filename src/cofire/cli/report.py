@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cofire.cli.common import StoreOption, notice, open_knowledge_base
+from cofire.cli.common import StoreOption, notice, open_knowledge_base, working
 
 
 def report(
@@ -16,6 +16,6 @@ def report(
     store: StoreOption = None,
 ) -> None:
     """Write one self-contained HTML page about an SAE, and its pictures as PNG files."""
-    with open_knowledge_base(store) as kb:
+    with working("reading the graph and drawing"), open_knowledge_base(store) as kb:
         page = kb.report(sae, out)
     notice(f"wrote {page}")

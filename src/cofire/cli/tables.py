@@ -76,7 +76,10 @@ def analyze(
     names = tuple(name.strip() for name in only.split(",")) if only is not None else ANALYSES
     for capture in open_captures(captures):
         resolution, seed = cluster_settings(capture, settings)
-        done = analyze_capture(capture, resolution=resolution, seed=seed, only=names)
+        with stages(capture.uid) as progress:
+            progress("clusters", 0, 1)
+            done = analyze_capture(capture, resolution=resolution, seed=seed, only=names)
+            progress("clusters", 1, 1)
         figures = table_infos(capture)["clusters"].figures
         notice(
             f"{capture.uid}: {'found' if done else 'already found'} {figures['clusters']:,} clusters "

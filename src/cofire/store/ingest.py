@@ -83,7 +83,11 @@ def ingest(
     if not replace:
         _refuse_to_change(capture, store, counting, resolution, seed)
     count(capture, counting, progress)
+    if progress is not None:
+        progress("clusters", 0, 1)
     analyze(capture, resolution=resolution, seed=seed)
+    if progress is not None:
+        progress("clusters", 1, 1)
 
     def loaded(done: int, total: int) -> None:
         if progress is not None:

@@ -18,7 +18,8 @@ from matplotlib.text import Text
 
 from cofire.analysis.cluster_figure import ClusterGraph, cluster_figure
 from cofire.analysis.figures import style
-from cofire.analysis.report import ReportData, write_report
+from cofire.analysis.report import write_report
+from cofire.analysis.report_parts import ReportData
 from cofire.analysis.visible import drawable, visible_line, visible_token
 from cofire.errors import InputError
 from report_data import CLIQUE, HARD_TOKENS, STAR, UID, report_data

@@ -8,7 +8,7 @@ import numpy as np
 
 from cofire.analysis.cluster_figure import MAX_LABELLED_EDGES, ClusterGraph, cluster_figure
 from cofire.analysis.figures import png
-from cofire.analysis.report import Picture
+from cofire.analysis.report_parts import Picture
 from cofire.analysis.structure import MIN_SIZE
 from cofire.analysis.visible import visible_line, visible_token
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cofire.analysis.report import ReportData
+    from cofire.analysis.report_parts import ReportData
 
 DRAWN = 2
 """Clusters drawn of each exact shape."""

@@ -16,7 +16,7 @@ from cofire.store import open_store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cofire.analysis.report import ReportData
+    from cofire.analysis.report_parts import ReportData
 
 __all__ = ["KnowledgeBase"]
 

@@ -47,6 +47,7 @@ environment() {
   if [ ! -f "$stamp" ]; then
     say "installing cofire[$extras] into .venv (torch alone is several GB; minutes)"
     .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+    find .venv -maxdepth 1 -name 'cofire-*' ! -name "*-${stamp##*-}" -delete # stamps of other versions of the files
     touch "$stamp"
   fi
 }

@@ -146,3 +146,13 @@ def test_each_setting_is_kept_by_itself(tmp_path: Path) -> None:
     assert (kept.edges, kept.min_count, kept.min_lift) == ("significant", 9, 1.5)
     assert cluster_settings(capture, Settings(seed=6)) == (0.3, 6)
     assert cluster_settings(capture, Settings()) == (0.3, 5)
+
+
+def test_replacing_an_import_brings_its_texts(store: Store, tmp_path: Path) -> None:
+    with_texts, without = random_arrays(1), random_arrays(1)
+    del without["token_text"]
+    ingest(make_capture(tmp_path / "1", without), store, Settings())
+    ingest(make_capture(tmp_path / "2", with_texts), store, Settings(), replace=True)
+    texts = {row[0] for row in store.read("MATCH (t:Token) RETURN t.text", {}).rows}
+    assert " of" in texts
+    assert not [text for text in texts if text.startswith("[")]

@@ -16,6 +16,7 @@ from builders import arrays_of, dense, make_capture, random_arrays
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count
+from cofire.ingest.files import exclusive
 from cofire.ingest.measures import pair_measures
 from cofire.ingest.pairs import PairCounter, firing_matrix, row_blocks
 from cofire.ingest.table_files import read_table, table_infos
@@ -199,6 +200,15 @@ def test_same_input_same_bytes_and_no_second_count(tmp_path: Path) -> None:
         read_table(first, EDGES)
     assert count(first)
     assert all_bytes(first) == all_bytes(second)
+
+
+def test_who_only_looks_needs_no_lock(tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, random_arrays(3))
+    count(capture)
+    with exclusive(capture.path):
+        assert not count(capture)
+        with pytest.raises(CaptureError, match="another cofire"):
+            count(capture, CountSettings(edges="all"))
 
 
 def test_a_pass_that_died_is_taken_up_again(tmp_path: Path) -> None:

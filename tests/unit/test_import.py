@@ -222,6 +222,11 @@ def test_surrogates_in_a_text_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_force_over_a_directory_with_something_of_the_system(tmp_path: Path) -> None:
+    (run(tmp_path, good()).path / "shards/.DS_Store").write_text("")
+    assert run(tmp_path, random_arrays(1), force=True).manifest.n_latents == 12
+
+
 def test_two_writers_of_one_capture(tmp_path: Path) -> None:
     from cofire.ingest.files import exclusive
 

@@ -77,9 +77,9 @@ def _parquet(frame: pd.DataFrame) -> None:
 
     try:
         frame.to_parquet(sys.stdout.buffer, index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f"a column has values of several types, which Parquet cannot hold ({error}); use json"
+            f"a column has values, of several types or none, that Parquet cannot hold ({error}); use --format json"
         ) from error
 
 

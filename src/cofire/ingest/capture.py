@@ -27,7 +27,7 @@ from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir import CaptureDir, folder_name, write_vocabulary
 from cofire.ingest.encode import Encoded, Rows, encode_shard, select
 from cofire.ingest.files import exclusive, sha256_of, write_atomically, write_parquet
-from cofire.ingest.manifest import Manifest, Masking, ModelInfo, ShardInfo, TextInfo
+from cofire.ingest.manifest import MANIFEST, Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.masking import NORM_FACTOR, norm_limit, rule
 from cofire.ingest.model import DTYPES, LanguageModel, choose_device, find_model, load_model
 from cofire.ingest.progress import Progress, Silent
@@ -225,12 +225,21 @@ def _run(
             for place in todo:
                 place.path.mkdir(parents=True, exist_ok=True)
                 held.enter_context(exclusive(place.path))
+            for place in todo:
                 if force:
                     clear(place.path, keep_directory=True)
+                elif _changed(place):
+                    raise CaptureError(f"{place.path} was written by another cofire meanwhile; run the same again")
             for place in new:
                 _begin(place, language, settings)
             _complete_inputs(todo, language, text, info)
             _write_all(todo, new, language, settings, out, progress)
+
+
+def _changed(place: _Place) -> bool:
+    """Tell whether the capture is another than before the model was loaded, which takes a while."""
+    there = Manifest.read(place.path) if (place.path / MANIFEST).is_file() else None
+    return there != place.manifest
 
 
 def _write_all(

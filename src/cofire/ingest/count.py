@@ -88,16 +88,25 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
     Raises:
         CaptureError: the capture is damaged, or another process is writing it.
     """
-    with exclusive(capture.path):
-        return _count(capture, settings or CountSettings(), progress)
-
-
-def _count(capture: CaptureDir, settings: CountSettings, progress: Progress | None) -> bool:
+    settings = settings or CountSettings()
     made_from = counted_from(capture, settings)
     names = ["latents", "edges"] + (["tokens", "contexts"] if capture.documents() is not None else [])
-    if all(is_current(capture, name, made_from) for name in names):
-        remove_work(capture)  # a count that was killed just after its last table leaves its passes behind
+
+    def current() -> bool:
+        return all(is_current(capture, name, made_from) for name in names)
+
+    # Who only looks needs no lock, unless a count that was killed just after its last table left its passes behind.
+    if current() and not any(capture.tables.glob(".work-*")):
         return False
+    with exclusive(capture.path):
+        if current():
+            remove_work(capture)
+            return False
+        _count(capture, settings, made_from, progress)
+        return True
+
+
+def _count(capture: CaptureDir, settings: CountSettings, made_from: str, progress: Progress | None) -> None:
     work = work_directory(capture, made_from)
 
     def shards(stage: str) -> Iterator[Shard]:
@@ -127,7 +136,6 @@ def _count(capture: CaptureDir, settings: CountSettings, progress: Progress | No
         },
     )
     remove_work(capture)
-    return True
 
 
 def counted_from(capture: CaptureDir, settings: CountSettings) -> str:
@@ -208,6 +216,7 @@ def _edges(
     n, tokens = capture.manifest.n_latents, capture.manifest.rows
     firing_count = first["firing_count"]
     decoder = capture.weights().get("W_dec")
+    norms = None if decoder is None else np.sqrt(np.einsum("ij,ij->i", decoder, decoder, dtype=np.float64))
     blocks = row_blocks(n, settings.memory)
     parts: list[pa.Table] = []
     co_fired = 0
@@ -222,7 +231,7 @@ def _edges(
             for a, b, joint in counter.pairs():
                 pairs += len(a)
                 keep = _kept(joint, firing_count[a], firing_count[b], tokens, settings)
-                kept.append(_edge_table(a[keep], b[keep], joint[keep], firing_count, tokens, decoder))
+                kept.append(_edge_table(a[keep], b[keep], joint[keep], firing_count, tokens, decoder, norms))
             table = pa.concat_tables(kept).combine_chunks().replace_schema_metadata({"co_fired": str(pairs)})
             write_parquet(path, table)
         part = pq.read_table(path)
@@ -241,12 +250,17 @@ def _kept(joint: Ints, n_a: Ints, n_b: Ints, tokens: int, settings: CountSetting
 
 
 def _edge_table(
-    a: Ints, b: Ints, joint: Ints, firing_count: Ints, tokens: int, decoder: npt.NDArray[np.float32] | None
+    a: Ints,
+    b: Ints,
+    joint: Ints,
+    firing_count: Ints,
+    tokens: int,
+    decoder: npt.NDArray[np.float32] | None,
+    norms: Floats | None,
 ) -> pa.Table:
     measures = pair_measures(joint, firing_count[a], firing_count[b], tokens)
     cosine = np.full(len(a), np.nan)
-    if decoder is not None:
-        norms = np.linalg.norm(decoder.astype(np.float64), axis=1)
+    if decoder is not None and norms is not None:
         # In pieces: the directions of a million pairs do not fit in memory at once.
         for piece in np.array_split(np.arange(len(a)), max(1, len(a) // 65_536 + 1)):
             dot = np.einsum("ij,ij->i", decoder[a[piece]], decoder[b[piece]], dtype=np.float64)

@@ -94,7 +94,7 @@ def import_activations(
     with exclusive(out):
         clear(out, keep_directory=True)
         manifest.write(out)
-        (out / "shards").mkdir()
+        (out / "shards").mkdir(exist_ok=True)
         _write_tensors(out / "weights.safetensors", tensors)
         if "x" in arrays:
             _write_tensors(out / "residuals.safetensors", {"x": np.ascontiguousarray(arrays["x"], np.float16)})

@@ -96,7 +96,8 @@ def load_plan(capture: CaptureDir) -> LoadPlan:
     sae = _sae_properties(capture)
     hashes = {name: info.sha256 for name, info in sorted(infos.items())}
     sections = tuple(_sections(capture))
-    model = capture.manifest.model.model_dump() if capture.manifest.model else None
+    known = capture.manifest.model
+    model = [known.name, known.n_layers, known.d_model] if known else None
     return LoadPlan(
         uid=capture.uid,
         sae={**sae, "cofireVersion": __version__},

@@ -104,6 +104,6 @@ def _refuse_to_change(capture: CaptureDir, store: Store, counting: CountSettings
         stale = infos["clusters"].made_from != clustered_from(capture, recorded(resolution, seed))
     if stale and holds(store, capture.uid):
         raise ConflictError(
-            f"{store.location} holds {capture.uid} as it was counted and analysed with other settings; "
-            "add --replace to count again and put the result in its place"
+            f"{store.location} holds {capture.uid}, and the tables in {capture.tables} were made with other settings "
+            "than these; add --replace to count again and put the result in its place"
         )

@@ -100,6 +100,11 @@ def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> None
         for node in NODES
         if any(p.name == "sae" for p in node.properties)
     ]
+    # Tokens that an import without texts made for itself; those of a model are shared and stay.
+    statements.append(
+        "MATCH (t:Token) WHERE t.uid STARTS WITH $uid + '/token/' WITH t LIMIT $limit "
+        "DETACH DELETE t RETURN count(*) AS n"
+    )
     for number, statement in enumerate(statements):
         while store.write([(statement, {"uid": uid, "limit": DELETE_ROWS})])[0].rows[0][0]:
             pass
@@ -109,8 +114,9 @@ def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> None
 
 
 def holds(store: Store, uid: str) -> bool:
-    """Tell whether the store has anything of an SAE, ready or not."""
-    return _state(store, uid) is not None
+    """Tell whether the store has an SAE, ready or half loaded; one that is being deleted does not count."""
+    state = _state(store, uid)
+    return state is not None and state[0] != "deleting"
 
 
 def _state(store: Store, uid: str) -> tuple[str, str, int] | None:

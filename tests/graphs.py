@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from cofire.schema.nodes import NODES
 from cofire.schema.relationships import RELATIONSHIPS
@@ -31,8 +30,3 @@ def wipe(store: Store) -> None:
     statement = "MATCH (n) WITH n LIMIT 5000 DETACH DELETE n RETURN count(*)"
     while store.write([(statement, {})])[0].rows[0][0]:
         pass
-
-
-def count_nodes(store: Store) -> dict[str, Any]:
-    """Nodes by label."""
-    return {n.label: store.read(f"MATCH (n:{n.label}) RETURN count(n)", {}).rows[0][0] for n in NODES}

@@ -165,6 +165,11 @@ class CaptureDir:
             return None
         return dict(zip(table.column("token").to_pylist(), table.column("text").to_pylist(), strict=True))
 
+    @property
+    def has_text(self) -> bool:
+        """True where the capture knows its tokens, so that it has top tokens and contexts."""
+        return (self.path / "text.parquet").is_file()
+
     def documents(self) -> dict[int, npt.NDArray[np.int32]] | None:
         """Return all tokens of each document by its number, or None where an import has none."""
         table = self._optional("text.parquet")

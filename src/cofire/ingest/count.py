@@ -90,7 +90,7 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
     """
     settings = settings or CountSettings()
     made_from = counted_from(capture, settings)
-    names = ["latents", "edges"] + (["tokens", "contexts"] if capture.documents() is not None else [])
+    names = ["latents", "edges"] + (["tokens", "contexts"] if capture.has_text else [])
 
     def current() -> bool:
         return all(is_current(capture, name, made_from) for name in names)

@@ -51,14 +51,13 @@ def count_job(folder: str) -> None:
 
 
 def load_job(folder: str, location: str, username: str | None, password: str | None, replace: bool = False) -> None:
-    from cofire.ingest import load
     from cofire.ingest.capture_dir import CaptureDir
     from cofire.settings import load_settings
-    from cofire.store import open_store
+    from cofire.store import open_store, write
     from cofire.store.ingest import ingest
 
     # Some forty batches, so that a kill falls between two of them.
-    load.BATCH_ROWS, load.LATENT_BATCH_ROWS = 200, 20
+    write.BATCH_ROWS, write.BATCH_VALUES = 200, 4000
     with open_store(location, username, password, create=True) as store:
         ingest(CaptureDir.open(folder), store, load_settings(), edges="all", replace=replace)
 

@@ -4,7 +4,8 @@
     ├── InputError           2   what the user gave is wrong: what, where, what to do
     │   ├── CaptureError     2   a capture directory that is unfinished, damaged or made with other settings
     │   ├── QueryError       2   an unknown query or parameter, or Cypher that does not parse
-    │   └── ConflictError    2   the store already holds another version of the SAE
+    │   ├── ConflictError    2   the store already holds another version of the SAE, or another process loads it
+    │   └── SchemaError      2   the store's schema is of another version of cofire
     ├── StoreError           3   the store or a server could not be reached, or gave up
     │   └── StoreBusy        3   another process holds the store
     ├── WriteRefused         4   a read was refused because it would write
@@ -21,6 +22,7 @@ __all__ = [
     "ConflictError",
     "InputError",
     "QueryError",
+    "SchemaError",
     "StoreBusy",
     "StoreError",
     "TimeLimit",
@@ -52,7 +54,11 @@ class QueryError(InputError):
 
 
 class ConflictError(InputError):
-    """The store already holds another version of what was to be loaded."""
+    """The store already holds another version of what was to be loaded, or another process is at work on it."""
+
+
+class SchemaError(InputError):
+    """The store has the schema of another version of cofire: migrate it, or use a newer cofire."""
 
 
 class StoreError(CofireError):

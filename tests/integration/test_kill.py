@@ -108,7 +108,7 @@ def test_killed_loads_of_neo4j(tmp_path: Path, counted: CaptureDir, neo4j_server
 
     def look() -> None:
         with open_store(uri, username, password) as store:
-            states.extend(store.read("MATCH (s:Sae) RETURN s.status, s.loadedBatches", {}).rows)
+            states.extend(store.read("MATCH (s:Sae), (j:LoadJournal) RETURN s.status, j.done", {}).rows)
 
     kill_at_random(load_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=4, after_kill=look)
     assert [s for s in states if s[0] == "loading" and s[1] > 0], "no kill fell into the load"

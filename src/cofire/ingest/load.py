@@ -1,7 +1,8 @@
 """From the tables of a capture to rows for the graph, in the order in which they are loaded.
 
-A `LoadPlan` is a numbered sequence of batches, the same for the same tables; `cofire.store.write` puts each into the
-graph together with its number, so that a load that was killed goes on at the right batch.
+A `LoadPlan` is a sequence of sections, the same for the same tables, each with numbered rows that can be had in any
+slices: `cofire.store.write` puts them into the graph together with how far it has come, and `cofire.store.export`
+writes them to files.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.decoders import decoder_rows, decoders_digest
 from cofire.ingest.table_files import digest, read_table, table_infos
 from cofire.schema.base import Node, Relationship
-from cofire.schema.cypher import create_nodes, create_relationships, merge_nodes
 from cofire.schema.nodes import CAPTURE, CLUSTER, CONTEXT, LATENT, MODEL, RELEASE, TOKEN
 from cofire.schema.relationships import CAPTURED_IN, CO_FIRES, FIRES_ON, IN, IN_RELEASE, OF, READS, SHOWN_BY
 from cofire.schema.tables import CLUSTERS, CONTEXTS, EDGES, LATENTS, MEMBERS, TOKENS, Table
@@ -24,30 +25,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = list[Any]
+Slice = Callable[[int, int], list[Row]]
 
-# Rows in a batch. A latent carries a histogram of 256 numbers, so fewer of them make a message of the same size.
-BATCH_ROWS = 10_000
-LATENT_BATCH_ROWS = 1_000
 # Part of every content hash: raise it when the same tables give another graph.
-PLAN_VERSION = 1
+PLAN_VERSION = 2
+
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One statement over `$rows` (lists in the statement's order)."""
+class Section:
+    """All rows of one sort of node or relationship.
 
-    statement: str
-    rows: list[Row]
+    Attributes:
+        kind: what each row makes.
+        count: how many rows there are.
+        rows: rows `start` to `stop`, not included. A node's row holds its values in the order of `kind.properties`; a
+            relationship's the keys of its source and target, then its values.
+    """
 
-
-@dataclass(frozen=True)
-class _Section:
-    """All rows of one statement: how many, how many in a batch, and how to make them."""
-
-    statement: str
+    kind: Node | Relationship
     count: int
-    size: int
-    rows: Callable[[], list[Row]]
+    rows: Slice
 
 
 @dataclass(frozen=True)
@@ -56,33 +55,28 @@ class LoadPlan:
 
     Attributes:
         uid: the SAE's uid.
-        sae: the properties of its `Sae` node, without status, contentHash and loadedBatches.
+        sae: the properties of its `Sae` node, without status and contentHash. It comes before all sections.
         content_hash: fingerprint of everything in the plan.
-        total: the number of batches.
-        rows: the number of rows in all of them.
+        sections: shared nodes first, nodes before the relationships that need them.
     """
 
     uid: str
     sae: dict[str, Any]
     content_hash: str
-    total: int
-    rows: int
-    _sections: tuple[_Section, ...]
+    sections: tuple[Section, ...]
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches in order from number `start`; one section's rows are in memory at a time."""
-        number = 0
-        for section in self._sections:
-            batches = -(-section.count // section.size)
-            if number + batches > start:
-                rows = section.rows()
-                for k in range(max(0, start - number), batches):
-                    yield Batch(section.statement, rows[k * section.size : (k + 1) * section.size])
-            number += batches
+    @property
+    def rows(self) -> int:
+        """The number of rows in all sections."""
+        return sum(section.count for section in self.sections)
 
 
-def load_plan(capture: CaptureDir) -> LoadPlan:
+def load_plan(capture: CaptureDir, *, decoders: bool = True) -> LoadPlan:
     """Plan the load of a counted and analysed capture.
+
+    Args:
+        capture: the capture.
+        decoders: load the decoder directions too, where the capture has weights and they are short enough.
 
     Raises:
         CaptureError: a table is missing or is not what was recorded.
@@ -95,21 +89,20 @@ def load_plan(capture: CaptureDir) -> LoadPlan:
             read_table(capture, table)  # raises, saying which is missing and what to run
     sae = _sae_properties(capture)
     hashes = {name: info.sha256 for name, info in sorted(infos.items())}
-    sections = tuple(_sections(capture))
     known = capture.manifest.model
     model = [known.name, known.n_layers, known.d_model] if known else None
+    directions = decoders_digest(capture) if decoders else None
     return LoadPlan(
         uid=capture.uid,
         sae={**sae, "cofireVersion": __version__},
-        content_hash=digest(PLAN_VERSION, BATCH_ROWS, LATENT_BATCH_ROWS, sae, _capture_row(capture), model, hashes),
-        total=sum(-(-s.count // s.size) for s in sections),
-        rows=sum(s.count for s in sections),
-        _sections=sections,
+        content_hash=digest(PLAN_VERSION, sae, _capture_row(capture), model, hashes, directions),
+        sections=tuple(_sections(capture, decoders=directions is not None)),
     )
 
 
 def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
-    manifest, counted = capture.manifest, table_infos(capture)["latents"]
+    manifest, infos = capture.manifest, table_infos(capture)
+    counted = infos["latents"]
     return {
         "uid": manifest.uid,
         "release": manifest.release,
@@ -126,46 +119,43 @@ def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
         "firings": counted.figures["firings"],
         "meanL0": counted.figures["mean_l0"],
         "edgeRule": counted.settings["rule"],
+        "nEdges": infos["edges"].rows,
+        "nClusters": infos["clusters"].rows,
     }
 
 
-def _sections(capture: CaptureDir) -> Iterator[_Section]:
+def _sections(capture: CaptureDir, *, decoders: bool) -> Iterator[Section]:
     """Yield the sections: what is shared first, then nodes before the relationships that need them."""
     infos, n, uid = table_infos(capture), capture.manifest.n_latents, capture.uid
-
-    def nodes(node: Node, count: int, rows: Callable[[], list[Row]], size: int = BATCH_ROWS) -> _Section:
-        return _Section(merge_nodes(node) if node.shared else create_nodes(node), count, size, rows)
-
-    def links(relationship: Relationship, count: int, rows: Callable[[], list[Row]]) -> _Section:
-        return _Section(create_relationships(relationship), count, BATCH_ROWS, rows)
-
-    yield from _identity(capture, nodes, links)
-    yield nodes(LATENT, n, partial(_latent_rows, capture), LATENT_BATCH_ROWS)
-    yield links(OF, n, lambda: [[f"{uid}/{i}", uid] for i in range(n)])
-    yield links(CO_FIRES, infos["edges"].rows, partial(_link_rows, capture, EDGES, CO_FIRES, _edge_ends))
+    yield from _identity(capture)
+    yield Section(LATENT, n, _latent_rows(capture, decoders))
+    yield Section(OF, n, lambda start, stop: [[f"{uid}/{i}", uid] for i in range(start, stop)])
+    yield Section(CO_FIRES, infos["edges"].rows, _link_rows(capture, EDGES, CO_FIRES, _edge_ends))
     if "tokens" in infos:
         tokens, contexts = _token_rows(capture), _context_rows(capture)
-        yield nodes(TOKEN, len(tokens), lambda: tokens)
-        yield links(FIRES_ON, infos["tokens"].rows, partial(_link_rows, capture, TOKENS, FIRES_ON, _token_ends))
-        yield nodes(CONTEXT, len(contexts), lambda: contexts)
-        yield links(SHOWN_BY, infos["contexts"].rows, partial(_link_rows, capture, CONTEXTS, SHOWN_BY, _context_ends))
-    yield nodes(CLUSTER, infos["clusters"].rows, partial(_cluster_rows, capture))
-    yield links(IN, infos["members"].rows, partial(_link_rows, capture, MEMBERS, IN, _member_ends))
+        yield Section(TOKEN, len(tokens), lambda start, stop: tokens[start:stop])
+        yield Section(FIRES_ON, infos["tokens"].rows, _link_rows(capture, TOKENS, FIRES_ON, _token_ends))
+        yield Section(CONTEXT, len(contexts), lambda start, stop: contexts[start:stop])
+        yield Section(SHOWN_BY, infos["contexts"].rows, _link_rows(capture, CONTEXTS, SHOWN_BY, _context_ends))
+    yield Section(CLUSTER, infos["clusters"].rows, _cluster_rows(capture))
+    yield Section(IN, infos["members"].rows, _link_rows(capture, MEMBERS, IN, _member_ends))
 
 
-def _identity(
-    capture: CaptureDir, nodes: Callable[..., _Section], links: Callable[..., _Section]
-) -> Iterator[_Section]:
+def _identity(capture: CaptureDir) -> Iterator[Section]:
     """Yield the one-row sections that say whose SAE this is and what it was run on."""
     manifest, uid = capture.manifest, capture.uid
     hook, layer, model = manifest.sae.hook, manifest.sae.layer, manifest.model
-    yield nodes(RELEASE, 1, lambda: [[manifest.release]])
-    yield links(IN_RELEASE, 1, lambda: [[uid, manifest.release]])
+
+    def one(kind: Node | Relationship, *row: Any) -> Section:
+        return Section(kind, 1, lambda start, stop: [list(row)][start:stop])
+
+    yield one(RELEASE, manifest.release)
+    yield one(IN_RELEASE, uid, manifest.release)
     if model is not None:
-        yield nodes(MODEL, 1, lambda: [[model.name, model.n_layers, model.d_model]])
-        yield links(READS, 1, lambda: [[uid, model.name, hook, layer]])
-    yield nodes(CAPTURE, 1, lambda: [_capture_row(capture)])
-    yield links(CAPTURED_IN, 1, lambda: [[uid, f"{uid}/capture"]])
+        yield one(MODEL, model.name, model.n_layers, model.d_model)
+        yield one(READS, uid, model.name, hook, layer)
+    yield one(CAPTURE, *_capture_row(capture))
+    yield one(CAPTURED_IN, uid, f"{uid}/capture")
 
 
 def _capture_row(capture: CaptureDir) -> Row:
@@ -185,26 +175,54 @@ def _columns(table: pa.Table, names: list[str]) -> list[Row]:
     return [list(row) for row in zip(*(table.column(name).to_pylist() for name in names), strict=True)]
 
 
-def _latent_rows(capture: CaptureDir) -> list[Row]:
-    table = read_table(capture, LATENTS)
-    own = [p.name for p in LATENT.properties if p.name not in ("uid", "sae", "topTokens")]
-    top: dict[int, list[str]] = {}
-    if "tokens" in table_infos(capture):
-        for latent, text in _columns(_by_count(read_table(capture, TOKENS)), ["latent", "text"]):
-            top.setdefault(latent, []).append(text)
+def _lazily(read: Callable[[CaptureDir], pa.Table], capture: CaptureDir) -> Callable[[], pa.Table]:
+    """Read a table at its first use and keep it: planning a load reads none."""
+    return cache(partial(read, capture))
+
+
+def _latent_rows(capture: CaptureDir, decoders: bool) -> Slice:
+    own = [p.name for p in LATENT.properties if p.name not in ("uid", "sae", "topTokens", "label", "words", "decoder")]
     place = own.index("index")
-    rows = _columns(table, [_snake(name) for name in own])
-    return [[f"{capture.uid}/{row[place]}", capture.uid, *row, top.get(row[place], [])] for row in rows]
+    table = _lazily(lambda c: read_table(c, LATENTS), capture)
+
+    @cache
+    def top_tokens() -> dict[int, list[str]]:
+        top: dict[int, list[str]] = {}
+        if "tokens" in table_infos(capture):
+            for latent, text in _columns(_by_count(read_table(capture, TOKENS)), ["latent", "text"]):
+                top.setdefault(latent, []).append(text)
+        return top
+
+    def rows(start: int, stop: int) -> list[Row]:
+        plain = _columns(table().slice(start, stop - start), [_snake(name) for name in own])
+        directions = decoder_rows(capture, start, stop) if decoders else [None] * len(plain)
+        made = []
+        for row, direction in zip(plain, directions, strict=True):
+            top = top_tokens().get(row[place], [])
+            made.append([f"{capture.uid}/{row[place]}", capture.uid, *row, top, None, words_of(top), direction])
+        return made
+
+    return rows
+
+
+def words_of(texts: list[str]) -> str:
+    """Return the words of some texts: lower case, each once, in order, a blank between them."""
+    return " ".join(sorted({word for text in texts for word in _WORD.findall(text.lower())}))
 
 
 def _by_count(tokens: pa.Table) -> pa.Table:
     return tokens.sort_by([("latent", "ascending"), ("count", "descending"), ("token", "ascending")])
 
 
-def _cluster_rows(capture: CaptureDir) -> list[Row]:
+def _cluster_rows(capture: CaptureDir) -> Slice:
     own = [p.name for p in CLUSTER.properties if p.name not in ("uid", "sae")]
-    rows = _columns(read_table(capture, CLUSTERS), ["cluster", *(_snake(name) for name in own)])
-    return [[row[0], capture.uid, *row[1:]] for row in rows]
+    table = _lazily(lambda c: read_table(c, CLUSTERS), capture)
+
+    def rows(start: int, stop: int) -> list[Row]:
+        found = _columns(table().slice(start, stop - start), ["cluster", *(_snake(name) for name in own)])
+        return [[row[0], capture.uid, *row[1:]] for row in found]
+
+    return rows
 
 
 def _token_uid(capture: CaptureDir, token: int) -> str:
@@ -236,12 +254,16 @@ def _link_rows(
     table: Table,
     relationship: Relationship,
     ends: Callable[[CaptureDir, pa.Table], tuple[list[str], list[str]]],
-) -> list[Row]:
+) -> Slice:
     """Return rows [source key, target key, properties...] of a relationship that a table holds."""
-    data = read_table(capture, table)
-    source, target = ends(capture, data)
-    values = _columns(data, [_snake(p.name) for p in relationship.properties])
-    return [[a, b, *row] for a, b, row in zip(source, target, values, strict=True)]
+    whole = _lazily(lambda c: read_table(c, table), capture)
+
+    def rows(start: int, stop: int) -> list[Row]:
+        data = whole().slice(start, stop - start)
+        columns = [data.column(_snake(p.name)).to_pylist() for p in relationship.properties]
+        return list(map(list, zip(*ends(capture, data), *columns, strict=True)))
+
+    return rows
 
 
 def _uids(capture: CaptureDir, data: pa.Table, column: str) -> list[str]:

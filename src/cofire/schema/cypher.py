@@ -11,6 +11,11 @@ from collections.abc import Sequence
 from cofire.schema.base import Node, Relationship
 from cofire.schema.nodes import NODES
 
+WORDS_INDEX = "latent_words"
+DECODER_INDEX = "latent_decoder"
+MAX_DECODER_DIMS = 4096
+"""The longest vector that Neo4j's index takes."""
+
 
 def ddl(nodes: Sequence[Node] = NODES) -> list[str]:
     """Return the idempotent statements that make every constraint and index; both stores accept them."""
@@ -26,6 +31,23 @@ def ddl(nodes: Sequence[Node] = NODES) -> list[str]:
             elif prop.index:
                 statements.append(f"CREATE INDEX {stem} IF NOT EXISTS FOR (n:{node.label}) ON (n.{prop.name})")
     return statements
+
+
+def neo4j_ddl() -> list[str]:
+    """Return the idempotent statements that make the indexes that only Neo4j has.
+
+    Without fixed dimensions one vector index serves SAEs of any width up to 4,096; a search finds only vectors as long
+    as the one that it is given.
+    """
+    words = (
+        f"CREATE FULLTEXT INDEX {WORDS_INDEX} IF NOT EXISTS FOR (n:Latent) ON EACH [n.words] "
+        "OPTIONS {indexConfig: {`fulltext.analyzer`: 'whitespace'}}"
+    )
+    decoders = (
+        f"CREATE VECTOR INDEX {DECODER_INDEX} IF NOT EXISTS FOR (n:Latent) ON (n.decoder) "
+        "OPTIONS {indexConfig: {`vector.similarity_function`: 'cosine'}}"
+    )
+    return [words, decoders]
 
 
 def create_nodes(node: Node) -> str:

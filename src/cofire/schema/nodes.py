@@ -46,9 +46,8 @@ SAE = Node(
         Property("meanL0", "float", "Latents that fire on a token, on average."),
         Property("edgeRule", "string", "Which co-firing pairs were kept as CO_FIRES."),
         Property("contentHash", "string", "SHA-256 of everything that was loaded; an equal load changes nothing."),
-        Property(
-            "loadedBatches", "integer", "Batches of the load that are in the graph; a resumed load goes on there."
-        ),
+        Property("nEdges", "integer", "CO_FIRES relationships that were loaded."),
+        Property("nClusters", "integer", "Clusters that were loaded."),
         Property("cofireVersion", "string", "Version of cofire that loaded it."),
     ),
 )
@@ -85,6 +84,11 @@ LATENT = Node(
         Property("histogram", "list<integer>", "256 counts of u over [0, 4)."),
         Property("dead", "boolean", "True when it never fires."),
         Property("topTokens", "list<string>", "The tokens that it fires on most often, most frequent first."),
+        Property("label", "string", "A person's or a model's description of it, where there is one."),
+        Property("words", "string", "The words of label and topTokens: lower case, each once, a blank between them."),
+        Property(
+            "decoder", "list<float>", "Decoder direction at norm 1; absent without weights or above 4,096 numbers."
+        ),
     ),
 )
 
@@ -151,6 +155,29 @@ PEAK_CLUSTER = Node(
     written=False,
 )
 
+LOAD_JOURNAL = Node(
+    "LoadJournal",
+    "How far one writer of a load has come. Made and removed by cofire; there is none when no SAE is being loaded.",
+    (
+        UID,
+        OF_SAE,
+        Property("writer", "integer", "Number of the writer, from 0."),
+        Property("done", "integer", "How many of the writer's rows are in the graph; -1 while the SAE is deleted."),
+        Property("holder", "string", "The process that loads, as JSON; empty when it has given up."),
+        Property("beat", "integer", "The server's clock at its last sign of life, in ms since 1970."),
+    ),
+)
+
+SCHEMA_VERSION = Node(
+    "SchemaVersion",
+    "Which version of this schema the store has; `cofire migrate` raises it.",
+    (
+        UID,
+        Property("version", "integer", "The version."),
+        Property("cofireVersion", "string", "Version of cofire that made or migrated it."),
+    ),
+)
+
 NODES: tuple[Node, ...] = (
     RELEASE,
     MODEL,
@@ -162,4 +189,6 @@ NODES: tuple[Node, ...] = (
     CLUSTER,
     PEAK,
     PEAK_CLUSTER,
+    LOAD_JOURNAL,
+    SCHEMA_VERSION,
 )

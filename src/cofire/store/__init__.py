@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from cofire.store.connect import Store, open_store
 from cofire.store.values import Rows
+from cofire.store.versions import ensure_schema
 
-__all__ = ["Rows", "Store", "open_store"]
+__all__ = ["Rows", "Store", "ensure_schema", "open_store"]

@@ -28,8 +28,6 @@ from neo4j import (
     GraphDatabase,
     ManagedTransaction,
     Query,
-    Result,
-    ResultSummary,
     Session,
     unit_of_work,
 )
@@ -41,6 +39,7 @@ from cofire.store.embedded_child import DATABASE, USER
 from cofire.store.faults import LostConnection, translated
 from cofire.store.guard import check
 from cofire.store.lexer import returned_columns
+from cofire.store.results import collect, refuse_written, run, sent
 from cofire.store.values import Rows, plain
 
 __all__ = ["Store", "open_store"]
@@ -49,6 +48,7 @@ _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 _BATCH = 1000
 
 Answer = TypeVar("Answer")
+Run = Callable[[str, Mapping[str, Any]], Rows]
 
 # The driver logs each retry as a warning. Whoever wants to see it configures logging; else it stays silent.
 logging.getLogger("neo4j").addHandler(logging.NullHandler())
@@ -60,6 +60,7 @@ def open_store(
     password: str | None = None,
     database: str | None = None,
     create: bool = False,
+    any_version: bool = False,
 ) -> Store:
     """Open a store. Use it as a context manager.
 
@@ -69,12 +70,16 @@ def open_store(
         password: of the server; unused for a directory.
         database: of the server, "neo4j" if not given; unused for a directory.
         create: make the embedded store where the directory is missing or empty.
+        any_version: also open a store whose schema is of another version of cofire.
 
     Raises:
         InputError: the URL is malformed, of another kind, or holds a password.
         StoreError: no store there, the server cannot be reached, or it refuses the user.
         StoreBusy: another process holds the directory and its server does not answer.
+        SchemaError: the store has the schema of another version.
     """
+    from cofire.store.versions import check_version
+
     text = str(location)
     if "://" not in text:
         store = Store(text, DATABASE, embedded=EmbeddedServer(Path(text), create=create))
@@ -93,6 +98,8 @@ def open_store(
         store = Store(text, database or "neo4j", auth=auth)
     try:
         store.connect()
+        if not any_version:
+            check_version(store)
     except BaseException:
         store.close()
         raise
@@ -213,11 +220,11 @@ class Store:
         def work() -> Rows:
             with self._session(READ_ACCESS) as session:
                 if self._embedded is None:
-                    return session.execute_read(unit_of_work(timeout=timeout)(_run), text, parameters)
+                    return session.execute_read(unit_of_work(timeout=timeout)(run), text, parameters)
                 with session.begin_transaction() as transaction:
-                    rows, summary = _collect(transaction.run(text.rstrip(), _sent(parameters)))
+                    rows, summary = collect(transaction.run(text.rstrip(), sent(parameters)))
                     transaction.rollback()
-                _refuse_written(summary)
+                refuse_written(summary)
                 return rows if rows.columns else Rows(returned_columns(text), [])
 
         return self._limited(work, deadline)
@@ -242,7 +249,7 @@ class Store:
         with self._session(READ_ACCESS) as session:
             server_limit = timeout if self._embedded is None else None
             with session.begin_transaction(timeout=server_limit) as transaction:
-                result = limited(lambda: transaction.run(text.rstrip(), _sent(parameters)))
+                result = limited(lambda: transaction.run(text.rstrip(), sent(parameters)))
                 columns = tuple(result.keys())
                 while batch := limited(lambda: list(islice(result, _BATCH))):
                     for record in batch:
@@ -250,7 +257,7 @@ class Store:
                 summary = result.consume()
                 transaction.rollback()
             if self._embedded is not None:
-                _refuse_written(summary)
+                refuse_written(summary)
 
     def guard(self, text: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Pass a text typed by a user if it only reads. Nothing is run.
@@ -265,7 +272,7 @@ class Store:
         if statement.shows and self.kind == "embedded":
             return
         with self._session(READ_ACCESS, explained=True) as session, session.begin_transaction() as transaction:
-            _, summary = _collect(transaction.run("EXPLAIN " + statement.body, _sent(parameters)))
+            _, summary = collect(transaction.run("EXPLAIN " + statement.body, sent(parameters)))
             transaction.rollback()
         # ArcadeDB calls every EXPLAIN a write; there `read` looks at the type of the query itself.
         # "s" (schema, system) is also the type of the one allowed procedure dbms.components.
@@ -284,7 +291,7 @@ class Store:
             StoreError: the server failed.
         """
         with self._session(READ_ACCESS, explained=True) as session, session.begin_transaction() as transaction:
-            _, summary = _collect(transaction.run("EXPLAIN " + text, _sent(parameters)))
+            _, summary = collect(transaction.run("EXPLAIN " + text, sent(parameters)))
             transaction.rollback()
         return str((summary.plan or {})["args"]["string-representation"])
 
@@ -301,12 +308,23 @@ class Store:
             QueryError: a statement is not accepted; nothing is written.
             StoreError: the server failed; nothing is written, unless the connection was lost during the commit.
         """
+        return self.transact(lambda run: [run(text, parameters) for text, parameters in statements])
 
-        def work(transaction: ManagedTransaction) -> list[Rows]:
-            return [_run(transaction, text, parameters) for text, parameters in statements]
+    def transact(self, work: Callable[[Run], Answer]) -> Answer:
+        """Run `work` in one managed transaction: it is rolled back if `work` raises, and run again on deadlocks.
+
+        Args:
+            work: gets a function (text, parameters) -> Rows, and may decide what to write by what it reads.
+
+        Raises:
+            QueryError, StoreError: as `write`.
+        """
+
+        def managed(transaction: ManagedTransaction) -> Answer:
+            return work(lambda text, parameters: run(transaction, text, parameters))
 
         with self._session(WRITE_ACCESS) as session:
-            return session.execute_write(work)
+            return session.execute_write(managed)
 
     def ddl(self, statements: Sequence[str]) -> None:
         """Run schema statements, each on its own. Each must be idempotent (IF NOT EXISTS).
@@ -372,25 +390,3 @@ class Store:
             self._given_up = driver
             self._forget(driver, seconds=0.0)
             raise TimeLimit(f"{self.location} gave no whole answer within the time limit") from error
-
-
-def _sent(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(parameters or {})
-
-
-def _collect(result: Result) -> tuple[Rows, ResultSummary]:
-    columns = tuple(result.keys())
-    rows = [tuple(plain(value) for value in record.values()) for record in result]
-    return Rows(columns, rows), result.consume()
-
-
-def _run(transaction: ManagedTransaction, text: str, parameters: Mapping[str, Any] | None) -> Rows:
-    return _collect(transaction.run(text, _sent(parameters)))[0]
-
-
-def _refuse_written(summary: ResultSummary) -> None:
-    """ArcadeDB says what a query was only after it ran; by then it has been rolled back."""
-    # It calls every EXPLAIN and PROFILE a write.
-    reads = summary.plan is not None or (summary.profile is not None and not summary.counters.contains_updates)
-    if summary.query_type != "r" and not reads:
-        raise WriteRefused("the query would write; a query only reads (it was rolled back)")

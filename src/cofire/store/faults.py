@@ -10,7 +10,7 @@ from neo4j.exceptions import AuthError, DriverError, Neo4jError, ServiceUnavaila
 
 from cofire.errors import CofireError, QueryError, StoreError, TimeLimit, WriteRefused
 
-__all__ = ["LostConnection", "translate", "translated"]
+__all__ = ["Duplicate", "LostConnection", "translate", "translated"]
 
 _STATEMENT = ("Neo.ClientError.Statement.", "Neo.ClientError.Procedure.")
 _TIMED_OUT = "Neo.ClientError.Transaction.TransactionTimedOut"
@@ -19,6 +19,10 @@ _POSITION = re.compile(r"\s*\(line (\d+), column (\d+) \(offset: \d+\)\)")
 
 class LostConnection(StoreError):
     """The server went away while it was used."""
+
+
+class Duplicate(StoreError):
+    """Two transactions made a node with the same key at the same time; this one lost."""
 
 
 def translate(error: Exception, location: str, *, explained: bool = False) -> CofireError:
@@ -49,6 +53,8 @@ def _of_server(error: Neo4jError, location: str, explained: bool) -> CofireError
         return WriteRefused("the query would write; a query only reads")
     if code.startswith(_TIMED_OUT):
         return TimeLimit(f"{location} gave no whole answer within the time limit")
+    if code == "Neo.ClientError.Schema.ConstraintValidationFailed" or "Duplicated key" in message:
+        return Duplicate(f"{location}: {_short(message)}")
     # ArcadeDB has no code of its own for an unknown procedure or a property of a number.
     of_statement = code.startswith(_STATEMENT) or message.startswith(("Unknown procedure", "TypeError"))
     if of_statement:

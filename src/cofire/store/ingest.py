@@ -13,7 +13,8 @@ from cofire.ingest.load import load_plan
 from cofire.ingest.table_files import table_infos
 from cofire.settings import Settings
 from cofire.store.connect import Store
-from cofire.store.write import Outcome, holds, load_sae
+from cofire.store.journal import Outcome, holds
+from cofire.store.write import load_sae
 
 Progress = Callable[[str, int, int], None]
 

@@ -1,126 +1,207 @@
 """The one write path: putting an SAE into the graph, and taking it out.
 
     1. The `Sae` node is made with status 'loading', which hides everything of it from the library's queries.
-    2. Each batch of the plan is one transaction, which also moves the node's `loadedBatches` on by one and does
-       nothing unless it stood at this batch's number. A batch is therefore applied exactly once, whatever is killed,
-       retried or run twice, and a load that died goes on where it stopped.
+    2. Each batch is one transaction, which also moves the journal on (see `cofire.store.journal`). On Neo4j two
+       writers share each section, the first half of its rows and the second; a section begins when the one before it
+       is done, as relationships need their nodes.
     3. The last transaction sets status 'ready'.
+
+A batch has at most BATCH_ROWS rows and about BATCH_VALUES values; it is halved where transactions take long, and grows
+back. Into an embedded store that is empty, everything goes at once by another way: see `cofire.store.bulk`.
 
 Deleting goes the other way: status 'deleting' first, then everything in batches, the node itself last.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
-from typing import Any, Literal
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
-from cofire.errors import ConflictError, StoreError
-from cofire.ingest.load import LoadPlan
-from cofire.schema.cypher import ddl
-from cofire.schema.nodes import NODES
-from cofire.store.connect import Store
+from cofire.ingest.load import LoadPlan, Row, Section
+from cofire.schema.base import Node, Relationship
+from cofire.schema.cypher import create_nodes, create_relationships, merge_nodes
+from cofire.schema.nodes import LOAD_JOURNAL, NODES
+from cofire.schema.relationships import RELATIONSHIPS
+from cofire.store.connect import Run, Store
+from cofire.store.journal import Claim, Outcome, begin, begun, claim_deletion, claim_load, finish, give_back, guarded
+from cofire.store.values import Rows
+from cofire.store.versions import ensure_schema
 
 Progress = Callable[[int, int], None]
-Outcome = Literal["loaded", "resumed", "replaced", "unchanged"]
 
+BATCH_ROWS = 10_000
+BATCH_VALUES = 150_000
+LEAST_ROWS = 20
+WRITERS = {"neo4j": 2, "embedded": 1}
+"""ArcadeDB takes one writer at a time; two of them only repeat each other's conflicts."""
 DELETE_ROWS = 10_000
 
-# A write lock on the node, so that two loaders of one SAE take turns.
-_LOCK = "MATCH (s:Sae {uid: $uid}) SET s.loadedBatches = s.loadedBatches"
-_GUARD = "MATCH (journal:Sae {uid: $uid, status: 'loading', contentHash: $hash, loadedBatches: $batch}) "
-_ADVANCE = (
-    "MATCH (s:Sae {uid: $uid, status: 'loading', contentHash: $hash, loadedBatches: $batch}) "
-    "SET s.loadedBatches = $batch + 1"
-)
+_SLOW_SECONDS, _QUICK_SECONDS = 4.0, 1.0
 
 
 def load_sae(store: Store, plan: LoadPlan, *, replace: bool = False, progress: Progress | None = None) -> Outcome:
     """Load one SAE; an equal one that is there already is left alone.
 
+    Cost: time and transactions grow with `plan.rows`; memory holds one batch a writer.
+
     Args:
         store: an open store.
         plan: from `cofire.ingest.load.load_plan`.
         replace: delete another version of the SAE first.
-        progress: called with (batches done, batches in all).
+        progress: called with (rows done, rows in all), from any thread, one call at a time.
 
     Returns:
         What happened.
 
     Raises:
-        ConflictError: the store holds another version, ready or half loaded, and `replace` is not given.
+        ConflictError: another process loads or deletes this SAE just now; or the store holds another version, ready
+            or half loaded, and `replace` is not given.
+        InputError: the store has an older or newer schema.
         StoreError: the store failed.
     """
-    store.ddl(ddl())
-    outcome: Outcome = "loaded"
-    found = _state(store, plan.uid)
-    if found is not None:
-        status, content_hash, _ = found
-        if status == "ready" and content_hash == plan.content_hash:
-            return "unchanged"
-        if status == "loading" and content_hash == plan.content_hash:
-            outcome = "resumed"
-        elif status == "deleting" or replace:
-            delete_sae(store, plan.uid)
-            outcome, found = "replaced", None
-        else:
-            half = "a half-loaded" if status == "loading" else "another"
-            raise ConflictError(
-                f"{store.location} holds {half} version of {plan.uid}; add --replace to put this one in its place"
-            )
-    if found is None:
-        properties = {**plan.sae, "status": "loading", "contentHash": plan.content_hash, "loadedBatches": 0}
-        store.write([("MERGE (s:Sae {uid: $uid}) ON CREATE SET s += $sae", {"uid": plan.uid, "sae": properties})])
-    state = _state(store, plan.uid)
-    _write_batches(store, plan, state[2] if state else 0, progress)
-    return outcome
-
-
-def _write_batches(store: Store, plan: LoadPlan, start: int, progress: Progress | None) -> None:
-    keys: dict[str, Any] = {"uid": plan.uid, "hash": plan.content_hash}
-    for number, batch in enumerate(plan.batches(start), start):
-        where = {**keys, "batch": number}
-        store.write([(_LOCK, keys), (_GUARD + batch.statement, {**where, "rows": batch.rows}), (_ADVANCE, where)])
-        if progress is not None:
-            progress(number + 1, plan.total)
-    store.write([(_LOCK, keys), (_GUARD + "SET journal.status = 'ready'", {**keys, "batch": plan.total})])
-    state = _state(store, plan.uid)
-    if state is None or state[:2] != ("ready", plan.content_hash):
-        raise StoreError(f"{plan.uid} was changed by another process while it was loaded; run the same command again")
+    ensure_schema(store)
+    writers = WRITERS[store.kind]
+    claim = claim_load(store, plan, writers=writers, replace=replace)
+    try:
+        if claim.outcome == "unchanged":
+            return claim.outcome
+        if claim.deleting:
+            _clear(store, claim)
+            guarded(store, claim, lambda run: begin(run, plan, claim.holder, writers))
+            claim = begun(claim, writers)
+        last = _write_sections(store, plan, claim, progress)
+        store.transact(lambda run: finish(run, claim, last))
+    finally:
+        give_back(claim)
+    return claim.outcome
 
 
 def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> None:
-    """Delete an SAE and everything that is its own; releases, models and tokens stay. Can be killed and run again."""
-    store.write([("MATCH (s:Sae {uid: $uid}) SET s.status = 'deleting'", {"uid": uid})])
+    """Delete an SAE and everything that is its own; releases, models and tokens stay. Can be killed and run again.
+
+    Raises:
+        ConflictError: another process loads or deletes it just now.
+        StoreError: the store failed.
+    """
+    ensure_schema(store)
+    claim = claim_deletion(store, uid)
+    if claim is None:
+        return
+
+    def gone(run: Run) -> None:
+        run("MATCH (j:LoadJournal) WHERE j.sae = $uid DELETE j", {"uid": uid})
+        run("MATCH (s:Sae {uid: $uid}) DETACH DELETE s", {"uid": uid})
+
+    try:
+        _clear(store, claim, progress)
+        guarded(store, claim, gone)
+    finally:
+        give_back(claim)
+
+
+def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progress | None) -> tuple[int, ...]:
+    """Write what is missing of each section; returns how many rows each writer has in all."""
+    writers = len(claim.done)
+    before = [0] * writers  # each writer's rows in the sections so far
+    told, total, lock, stop = sum(claim.done), plan.rows, threading.Lock(), threading.Event()
+
+    def tell(rows: int) -> None:
+        nonlocal told
+        with lock:
+            told += rows
+            if progress is not None:
+                progress(told, total)
+
+    def part(writer: int, section: Section, low: int, high: int, base: int) -> None:
+        done = min(max(claim.done[writer] - base, 0), high - low)
+        statement, size = statement_of(section.kind), None
+        while done < high - low and not stop.is_set():
+            size = size or _BatchSize(section, low)
+            rows = section.rows(low + done, min(low + done + size.rows, high))
+            begun_at = time.monotonic()
+            guarded(
+                store,
+                claim,
+                partial(_run_one, statement, {"rows": rows}),
+                writer=writer,
+                start=base + done,
+                stop=base + done + len(rows),
+            )
+            size.took(time.monotonic() - begun_at)
+            done += len(rows)
+            tell(len(rows))
+
+    with ThreadPoolExecutor(writers, thread_name_prefix="cofire-writer") as pool:
+        try:
+            for section in plan.sections:
+                ends = [section.count * w // writers for w in range(writers + 1)]
+                futures = [pool.submit(part, w, section, ends[w], ends[w + 1], before[w]) for w in range(writers)]
+                for future in futures:
+                    future.result()
+                before = [b + ends[w + 1] - ends[w] for w, b in enumerate(before)]
+        finally:
+            # An error in one writer, or Ctrl-C: the other ends after its batch.
+            stop.set()
+    return tuple(before)
+
+
+def _run_one(statement: str, parameters: dict[str, Any], run: Run) -> Rows:
+    return run(statement, parameters)
+
+
+def statement_of(kind: Node | Relationship) -> str:
+    """Return the statement that writes `$rows` of one sort."""
+    if isinstance(kind, Relationship):
+        return create_relationships(kind)
+    return merge_nodes(kind) if kind.shared else create_nodes(kind)
+
+
+class _BatchSize:
+    """How many rows of a section go into one transaction."""
+
+    def __init__(self, section: Section, at: int) -> None:
+        values = max(_values(section.rows(at, at + 1)[0]), 1)
+        self._most = max(min(BATCH_ROWS, BATCH_VALUES // values), LEAST_ROWS)
+        self.rows = self._most
+
+    def took(self, seconds: float) -> None:
+        if seconds > _SLOW_SECONDS:
+            self.rows = max(self.rows // 2, LEAST_ROWS)
+        elif seconds < _QUICK_SECONDS:
+            self.rows = min(self.rows * 2, self._most)
+
+
+def _values(row: Row) -> int:
+    return sum(len(value) if isinstance(value, list) else 1 for value in row)
+
+
+def _clear(store: Store, claim: Claim, progress: Progress | None = None) -> None:
+    """Delete everything of an SAE but its `Sae` node and journal."""
+    own = [node for node in NODES if node is not LOAD_JOURNAL and any(p.name == "sae" for p in node.properties)]
     # Relationships first: a node with many would make one large transaction.
+    types = dict.fromkeys(
+        (r.source.label, r.type) for r in RELATIONSHIPS if any(p.name == "sae" for p in r.source.properties)
+    )
     statements = [
-        f"MATCH (:Latent {{sae: $uid}})-[r:{type_}]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
-        for type_ in ("CO_FIRES", "FIRES_ON", "SHOWN_BY", "IN", "OF")
+        f"MATCH (n:{label}) WHERE n.sae = $uid MATCH (n)-[r:{type_}]->() "
+        "WITH r LIMIT $limit DELETE r RETURN count(*) AS n"
+        for label, type_ in types
     ] + [
-        f"MATCH (n:{node.label} {{sae: $uid}}) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
-        for node in NODES
-        if any(p.name == "sae" for p in node.properties)
+        f"MATCH (n:{node.label}) WHERE n.sae = $uid WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
+        for node in own
     ]
     # Tokens that an import without texts made for itself; those of a model are shared and stay.
     statements.append(
         "MATCH (t:Token) WHERE t.uid STARTS WITH $uid + '/token/' WITH t LIMIT $limit "
         "DETACH DELETE t RETURN count(*) AS n"
     )
+    parameters: dict[str, Any] = {"uid": claim.uid, "limit": DELETE_ROWS}
     for number, statement in enumerate(statements):
-        while store.write([(statement, {"uid": uid, "limit": DELETE_ROWS})])[0].rows[0][0]:
+        while (answer := guarded(store, claim, partial(_run_one, statement, parameters))) and answer.rows[0][0]:
             pass
         if progress is not None:
             progress(number + 1, len(statements))
-    store.write([("MATCH (s:Sae {uid: $uid}) DETACH DELETE s", {"uid": uid})])
-
-
-def holds(store: Store, uid: str) -> bool:
-    """Tell whether the store has an SAE, ready or half loaded; one that is being deleted does not count."""
-    state = _state(store, uid)
-    return state is not None and state[0] != "deleting"
-
-
-def _state(store: Store, uid: str) -> tuple[str, str, int] | None:
-    """Return (status, contentHash, loadedBatches) of an SAE, or None when there is none."""
-    text = "MATCH (s:Sae {uid: $uid}) RETURN s.status, s.contentHash, s.loadedBatches"
-    rows = store.read(text, {"uid": uid}).rows
-    return (str(rows[0][0]), str(rows[0][1]), int(rows[0][2])) if rows else None

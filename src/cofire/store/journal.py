@@ -1,0 +1,233 @@
+"""The journal of a load: who loads an SAE, and how far each writer has come.
+
+One `LoadJournal` node for each writer. Each batch moves its writer's `done` on in the batch's own transaction, and does
+nothing unless `done` stood where the batch begins and `holder` is still this load: a batch is applied exactly once,
+whatever is killed, retried or run twice. While a holder lives nobody else may load or delete the SAE; when it is dead
+the next one takes the journal over. A holder that was only thought dead (a machine asleep) finds itself out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+from cofire.errors import ConflictError, StoreError
+from cofire.ingest.load import LoadPlan
+from cofire.store import holder as holders
+from cofire.store.connect import Run, Store
+from cofire.store.faults import Duplicate
+
+Answer = TypeVar("Answer")
+Outcome = Literal["loaded", "resumed", "replaced", "unchanged"]
+
+DELETING = -1
+"""The `done` of a journal while the SAE is being deleted."""
+
+# It makes the node if there is none, and on Neo4j locks it either way.
+_FIND = """MERGE (s:Sae {uid: $uid})
+ON CREATE SET s.status = 'new'
+SET s.status = s.status
+RETURN s.status, s.contentHash"""
+_JOURNALS = """MATCH (j:LoadJournal) WHERE j.sae = $uid
+RETURN j.holder, timestamp() - j.beat, j.done ORDER BY j.writer"""
+_TAKE_OVER = "MATCH (j:LoadJournal) WHERE j.sae = $uid SET j.holder = $holder, j.beat = timestamp()"
+_DROP_JOURNALS = "MATCH (j:LoadJournal) WHERE j.sae = $uid DELETE j"
+_NEW_JOURNALS = """UNWIND range(0, $writers - 1) AS writer
+CREATE (:LoadJournal {uid: $uid + '/journal/' + toString(writer), sae: $uid, writer: writer, done: $done,
+                      holder: $holder, beat: timestamp()})"""
+_NEW_SAE = "MATCH (s:Sae {uid: $uid}) SET s = $sae, s.status = 'loading', s.contentHash = $hash"
+_STATUS = "MATCH (s:Sae {uid: $uid}) SET s.status = $status"
+_ADVANCE = """MATCH (j:LoadJournal {uid: $journal})
+WHERE j.holder = $holder AND j.done = $start
+SET j.done = $stop, j.beat = timestamp()
+RETURN count(j)"""
+_DONE = "MATCH (j:LoadJournal {uid: $journal}) WHERE j.holder = $holder RETURN j.done"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to load or delete one SAE. Give it back with `give_back`.
+
+    Attributes:
+        uid: the SAE.
+        holder: this load.
+        outcome: what the load will have done when it ends.
+        done: how many of its rows each writer has written; (DELETING,) while what is there has to go first.
+    """
+
+    uid: str
+    holder: str
+    outcome: Outcome
+    done: tuple[int, ...]
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the SAE has to be deleted before anything else."""
+        return DELETING in self.done
+
+
+class Lost(StoreError):
+    """Another process has taken over what this one was loading or deleting."""
+
+
+def claim_load(store: Store, plan: LoadPlan, *, writers: int, replace: bool) -> Claim:
+    """Claim an SAE for loading: find what the store has of it, and write down who is at work.
+
+    Args:
+        store: the store, its schema made.
+        plan: what is to be loaded.
+        writers: how many writers a new load has; one that goes on keeps its number.
+        replace: what is there may be deleted.
+
+    Raises:
+        ConflictError: another process is at work on it, or the store has another version and `replace` is not given.
+        StoreError: the store failed.
+    """
+
+    def work(run: Run, holder: str) -> Claim:
+        status, content_hash, done = _state(run, plan.uid, store.location)
+        same = content_hash == plan.content_hash
+        if status == "new":
+            begin(run, plan, holder, writers)
+            return Claim(plan.uid, holder, "loaded", (0,) * writers)
+        if status == "ready" and same:
+            return Claim(plan.uid, holder, "unchanged", ())
+        if status == "loading" and same and done:
+            run(_TAKE_OVER, {"uid": plan.uid, "holder": holder})
+            return Claim(plan.uid, holder, "resumed", done)
+        if status != "deleting" and not replace:
+            which = "a half-loaded" if status == "loading" else "another"
+            raise ConflictError(
+                f"{store.location} holds {which} version of {plan.uid}; add --replace to put this one in its place"
+            )
+        return _to_delete(run, plan.uid, holder)
+
+    return _claimed(store, work)
+
+
+def claim_deletion(store: Store, uid: str) -> Claim | None:
+    """Claim an SAE for deletion; None when the store has none of that uid.
+
+    Raises:
+        ConflictError: another process is at work on it.
+        StoreError: the store failed.
+    """
+
+    def work(run: Run, holder: str) -> Claim | None:
+        if not run("MATCH (s:Sae {uid: $uid}) RETURN s.uid", {"uid": uid}).rows:
+            return None
+        _state(run, uid, store.location)
+        return _to_delete(run, uid, holder)
+
+    return _claimed(store, work)
+
+
+def begin(run: Run, plan: LoadPlan, holder: str, writers: int) -> None:
+    """Within a transaction: make the `Sae` node what the plan says, with status 'loading', and its journals."""
+    run(_NEW_SAE, {"uid": plan.uid, "sae": plan.sae, "hash": plan.content_hash})
+    run(_DROP_JOURNALS, {"uid": plan.uid})
+    run(_NEW_JOURNALS, {"uid": plan.uid, "holder": holder, "writers": writers, "done": 0})
+
+
+def begun(claim: Claim, writers: int) -> Claim:
+    """Return the claim as it is after the deletion, when the load begins."""
+    return replace(claim, done=(0,) * writers)
+
+
+def finish(run: Run, claim: Claim, last: tuple[int, ...]) -> None:
+    """Within a transaction: show the SAE to readers, and drop its journals.
+
+    Raises:
+        Lost: another process has taken over.
+    """
+    found = run(_JOURNALS, {"uid": claim.uid}).rows
+    if [(row[0], row[2]) for row in found] != [(claim.holder, done) for done in last]:
+        raise Lost(_lost(claim))
+    run(_DROP_JOURNALS, {"uid": claim.uid})
+    run(_STATUS, {"uid": claim.uid, "status": "ready"})
+
+
+def guarded(
+    store: Store,
+    claim: Claim,
+    work: Callable[[Run], Answer],
+    *,
+    writer: int = 0,
+    start: int = DELETING,
+    stop: int = DELETING,
+) -> Answer | None:
+    """Run one batch in a transaction of its own that also moves the journal from `start` to `stop`.
+
+    Returns:
+        What `work` returned; None where the batch was in the graph already: the connection had been lost just when
+        it was committed, and the driver ran it again.
+
+    Raises:
+        Lost: another process has taken over.
+        StoreError: the store failed.
+    """
+    journal = {"journal": f"{claim.uid}/journal/{writer}", "holder": claim.holder}
+
+    def guard(run: Run) -> Answer | None:
+        if run(_ADVANCE, {**journal, "start": start, "stop": stop}).rows[0][0]:
+            return work(run)
+        if start != stop and run(_DONE, journal).rows == [(stop,)]:
+            return None
+        raise Lost(_lost(claim))
+
+    return store.transact(guard)
+
+
+def give_back(claim: Claim) -> None:
+    """Say that this load is over, done or not: the next loader of this machine need not wait."""
+    holders.release(claim.holder)
+
+
+def holds(store: Store, uid: str) -> bool:
+    """Tell whether the store has an SAE, ready or half loaded; one that is being deleted does not count."""
+    rows = store.read("MATCH (s:Sae {uid: $uid}) RETURN s.status", {"uid": uid}).rows
+    return bool(rows) and rows[0][0] != "deleting"
+
+
+def _state(run: Run, uid: str, location: str) -> tuple[str, str | None, tuple[int, ...]]:
+    """Return (status, contentHash, done of each writer); refuse where another process is at work."""
+    status, content_hash = run(_FIND, {"uid": uid}).rows[0]
+    journals = run(_JOURNALS, {"uid": uid}).rows
+    for holder, silent, _ in journals:
+        if holders.is_alive(holder, silent / 1000):
+            doing = "deleting" if status == "deleting" else "loading"
+            raise ConflictError(
+                f"{holders.shown(holder)} is {doing} {uid} in {location}, with a sign of life "
+                f"{silent / 1000:.0f} s ago; wait for it, or end it, and run this again"
+            )
+    return status, content_hash, tuple(int(row[2]) for row in journals)
+
+
+def _to_delete(run: Run, uid: str, holder: str) -> Claim:
+    run(_STATUS, {"uid": uid, "status": "deleting"})
+    run(_DROP_JOURNALS, {"uid": uid})
+    run(_NEW_JOURNALS, {"uid": uid, "holder": holder, "writers": 1, "done": DELETING})
+    return Claim(uid, holder, "replaced", (DELETING,))
+
+
+def _claimed(store: Store, work: Callable[[Run, str], Answer]) -> Answer:
+    """Run the claiming transaction; when two processes make the same node at once, the loser looks again."""
+    holder = holders.acquire()
+    try:
+        for attempt in range(5):
+            try:
+                return store.transact(lambda run: work(run, holder))
+            except Duplicate:
+                if attempt == 4:
+                    raise
+                time.sleep(0.1)
+        raise AssertionError
+    except BaseException:
+        holders.release(holder)
+        raise
+
+
+def _lost(claim: Claim) -> str:
+    return f"{claim.uid} was taken over by another process while this one worked on it; run the same command again"

@@ -1,0 +1,168 @@
+"""Which schema a store has, and how an older one becomes the present one.
+
+A store says so in one node, `(:SchemaVersion {uid: 'cofire', version})`. One that has SAEs and no such node was made
+before there was one: it is of version 1. Migrations are run in order; each may be killed and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cofire.errors import SchemaError
+from cofire.ingest.load import words_of
+from cofire.schema.cypher import ddl, neo4j_ddl
+
+if TYPE_CHECKING:
+    from cofire.store.connect import Run, Store
+
+VERSION = 2
+"""The schema of this version of cofire."""
+
+ROWS = 1000
+
+_FOUND = """OPTIONAL MATCH (v:SchemaVersion {uid: 'cofire'})
+WITH v.version AS version
+OPTIONAL MATCH (s:Sae)
+RETURN version, count(s) > 0 AS used"""
+_RECORD = """MERGE (v:SchemaVersion {uid: 'cofire'})
+SET v.version = $version, v.cofireVersion = $cofire"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step from a version of the schema to the next.
+
+    Attributes:
+        to: the version that the store has afterwards.
+        description: what it does, as the user reads it.
+        run: does it; may be run again after it was killed half way.
+    """
+
+    to: int
+    description: str
+    run: Callable[[Store], None]
+
+
+def found_version(store: Store) -> int | None:
+    """Return the store's schema version; None for one that nothing was loaded into yet."""
+    version, used = store.read(_FOUND, {}).rows[0]
+    return int(version) if version is not None else (1 if used else None)
+
+
+def check_version(store: Store) -> None:
+    """Refuse a store of another schema version than this cofire's.
+
+    Raises:
+        SchemaError: it is older, and the message says what `cofire migrate` will do; or it is newer.
+    """
+    found = found_version(store)
+    if found is None or found == VERSION:
+        return
+    if found > VERSION:
+        raise SchemaError(
+            f"{store.location} has schema version {found}, and this cofire knows {VERSION}: use a newer cofire"
+        )
+    steps = " ".join(f"({m.to}) {m.description}" for m in pending(found))
+    raise SchemaError(
+        f"{store.location} has schema version {found}, and this cofire needs {VERSION}; "
+        f"`cofire migrate --store {store.location}` will bring it there: {steps}"
+    )
+
+
+def pending(version: int) -> list[Migration]:
+    """Return the migrations that a store of that version lacks, in order."""
+    return [m for m in MIGRATIONS if m.to > version]
+
+
+def ensure_schema(store: Store) -> None:
+    """Make constraints, indexes and the version's record where they are missing.
+
+    Raises:
+        SchemaError: the store has another version.
+        StoreError: the store failed.
+    """
+    check_version(store)
+    _indexes(store)
+    if found_version(store) is None:
+        _record(store, VERSION)
+
+
+def migrate(store: Store, progress: Callable[[Migration], None] | None = None) -> list[Migration]:
+    """Bring a store to the present schema version; one that is there already is left alone.
+
+    Args:
+        store: a store opened with `any_version`.
+        progress: called before each step.
+
+    Returns:
+        The steps that were taken.
+
+    Raises:
+        SchemaError: the store is newer than this cofire.
+        StoreError: the store failed; run it again.
+    """
+    found = found_version(store)
+    if found is None or found > VERSION:
+        check_version(store)
+        return []
+    steps = pending(found)
+    for step in steps:
+        if progress is not None:
+            progress(step)
+        step.run(store)
+        _record(store, step.to)
+    return steps
+
+
+def _indexes(store: Store) -> None:
+    store.ddl(ddl() + (neo4j_ddl() if store.kind == "neo4j" else []))
+
+
+def _record(store: Store, version: int) -> None:
+    from cofire import __version__
+
+    store.write([(_RECORD, {"version": version, "cofire": __version__})])
+
+
+def _to_2(store: Store) -> None:
+    _indexes(store)
+    store.write(
+        [
+            ("MATCH (s:Sae) WHERE s.status = 'loading' SET s.status = 'deleting'", {}),
+            ("MATCH (s:Sae) REMOVE s.loadedBatches", {}),
+        ]
+    )
+    for (uid,) in store.read("MATCH (s:Sae) RETURN s.uid ORDER BY s.uid", {}).rows:
+        edges, clusters = (
+            store.read(text, {"uid": uid}).rows[0][0]
+            for text in (
+                "MATCH (a:Latent) WHERE a.sae = $uid MATCH (a)-[r:CO_FIRES]->() RETURN count(r)",
+                "MATCH (c:Cluster) WHERE c.sae = $uid RETURN count(c)",
+            )
+        )
+        counts = {"uid": uid, "edges": edges, "clusters": clusters}
+        store.write([("MATCH (s:Sae {uid: $uid}) SET s.nEdges = $edges, s.nClusters = $clusters", counts)])
+        while store.transact(partial(_add_words, uid)):
+            pass
+
+
+def _add_words(uid: str, run: Run) -> int:
+    """Give some latents their words; returns how many."""
+    text = "MATCH (a:Latent) WHERE a.sae = $uid AND a.words IS NULL RETURN a.uid, a.topTokens LIMIT $limit"
+    rows = [[latent, words_of(top or [])] for latent, top in run(text, {"uid": uid, "limit": ROWS}).rows]
+    run("UNWIND $rows AS row MATCH (a:Latent {uid: row[0]}) SET a.words = row[1]", {"rows": rows})
+    return len(rows)
+
+
+MIGRATIONS = (
+    Migration(
+        2,
+        "adds the words of each latent's top tokens and the numbers of edges and clusters of each SAE, makes the new "
+        "indexes, and marks SAEs whose load was not finished for deletion; decoder directions come with the next "
+        "`cofire ingest --replace`.",
+        _to_2,
+    ),
+)

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     min_count: int = Field(default=20, ge=1, description="fewest joint firings of a kept edge")
     min_lift: float = Field(default=2.0, ge=0, description="least lift of a kept edge")
     resolution: float = Field(default=DEFAULT_RESOLUTION, gt=0, description="CPM resolution of the clusters")
+    decoders: bool = Field(default=True, description="load the decoder directions of SAEs that have weights")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the clusters")
 
     @classmethod

@@ -97,19 +97,32 @@ def ingest(
     min_lift: MinLiftOption = None,
     resolution: ResolutionOption = None,
     seed: SeedOption = None,
+    no_decoders: Annotated[bool, typer.Option("--no-decoders", help="Leave the decoder directions out.")] = False,
 ) -> None:
     """Count and analyse what is missing or stale, then load it into the store."""
+    from cofire.ingest.decoders import decoder_width
+    from cofire.schema.cypher import MAX_DECODER_DIMS
     from cofire.store import open_store
-    from cofire.store.ingest import ingest as ingest_capture
+    from cofire.store.ingest import ingest_all
 
     settings = settings_of(
-        store, memory=memory, min_count=min_count, min_lift=min_lift, resolution=resolution, seed=seed
+        store,
+        memory=memory,
+        min_count=min_count,
+        min_lift=min_lift,
+        resolution=resolution,
+        seed=seed,
+        decoders=False if no_decoders else None,
     )
     opened = open_captures(captures)
     edges = _edges(edges, min_count, min_lift)
     password = settings.password.get_secret_value() if settings.password else None
+    for capture in opened:
+        if settings.decoders and (decoder_width(capture) or 0) > MAX_DECODER_DIMS:
+            notice(f"{capture.uid}: its decoder directions have more than {MAX_DECODER_DIMS:,} numbers and stay out")
     with open_store(settings.store, settings.username, password, settings.database, create=True) as target:
-        for capture in opened:
-            with stages(capture.uid) as progress:
-                outcome = ingest_capture(capture, target, settings, edges=edges, replace=replace, progress=progress)
+        title = opened[0].uid if len(opened) == 1 else f"{len(opened)} SAEs"
+        with stages(title) as progress:
+            outcomes = ingest_all(opened, target, settings, edges=edges, replace=replace, progress=progress)
+        for capture, outcome in zip(opened, outcomes, strict=True):
             notice(f"{capture.uid}: {outcome} in {target.location}")

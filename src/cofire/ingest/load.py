@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir import CaptureDir
@@ -126,19 +127,19 @@ def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
 
 def _sections(capture: CaptureDir, *, decoders: bool) -> Iterator[Section]:
     """Yield the sections: what is shared first, then nodes before the relationships that need them."""
-    infos, n, uid = table_infos(capture), capture.manifest.n_latents, capture.uid
+    infos, n, uid, tables = table_infos(capture), capture.manifest.n_latents, capture.uid, _Tables(capture)
     yield from _identity(capture)
-    yield Section(LATENT, n, _latent_rows(capture, decoders))
+    yield Section(LATENT, n, _latent_rows(capture, tables, decoders))
     yield Section(OF, n, lambda start, stop: [[f"{uid}/{i}", uid] for i in range(start, stop)])
-    yield Section(CO_FIRES, infos["edges"].rows, _link_rows(capture, EDGES, CO_FIRES, _edge_ends))
+    yield Section(CO_FIRES, infos["edges"].rows, _link_rows(capture, tables, EDGES, CO_FIRES, _edge_ends))
     if "tokens" in infos:
         tokens, contexts = _token_rows(capture), _context_rows(capture)
         yield Section(TOKEN, len(tokens), lambda start, stop: tokens[start:stop])
-        yield Section(FIRES_ON, infos["tokens"].rows, _link_rows(capture, TOKENS, FIRES_ON, _token_ends))
+        yield Section(FIRES_ON, infos["tokens"].rows, _link_rows(capture, tables, TOKENS, FIRES_ON, _token_ends))
         yield Section(CONTEXT, len(contexts), lambda start, stop: contexts[start:stop])
-        yield Section(SHOWN_BY, infos["contexts"].rows, _link_rows(capture, CONTEXTS, SHOWN_BY, _context_ends))
-    yield Section(CLUSTER, infos["clusters"].rows, _cluster_rows(capture))
-    yield Section(IN, infos["members"].rows, _link_rows(capture, MEMBERS, IN, _member_ends))
+        yield Section(SHOWN_BY, infos["contexts"].rows, _link_rows(capture, tables, CONTEXTS, SHOWN_BY, _context_ends))
+    yield Section(CLUSTER, infos["clusters"].rows, _cluster_rows(capture, tables))
+    yield Section(IN, infos["members"].rows, _link_rows(capture, tables, MEMBERS, IN, _member_ends))
 
 
 def _identity(capture: CaptureDir) -> Iterator[Section]:
@@ -175,15 +176,25 @@ def _columns(table: pa.Table, names: list[str]) -> list[Row]:
     return [list(row) for row in zip(*(table.column(name).to_pylist() for name in names), strict=True)]
 
 
-def _lazily(read: Callable[[CaptureDir], pa.Table], capture: CaptureDir) -> Callable[[], pa.Table]:
-    """Read a table at its first use and keep it: planning a load reads none."""
-    return cache(partial(read, capture))
+class _Tables:
+    """The tables of a capture, read at their first use; only the last one is kept, as sections come one by one."""
+
+    def __init__(self, capture: CaptureDir) -> None:
+        self._capture = capture
+        self._last: tuple[str, pa.Table] | None = None
+        self._reading = Lock()
+
+    def slice(self, table: Table, start: int, stop: int) -> pa.Table:
+        """Rows `start` to `stop` (not included) of a table."""
+        with self._reading:
+            if self._last is None or self._last[0] != table.name:
+                self._last = (table.name, read_table(self._capture, table))
+            return self._last[1].slice(start, stop - start)
 
 
-def _latent_rows(capture: CaptureDir, decoders: bool) -> Slice:
+def _latent_rows(capture: CaptureDir, tables: _Tables, decoders: bool) -> Slice:
     own = [p.name for p in LATENT.properties if p.name not in ("uid", "sae", "topTokens", "label", "words", "decoder")]
     place = own.index("index")
-    table = _lazily(lambda c: read_table(c, LATENTS), capture)
 
     @cache
     def top_tokens() -> dict[int, list[str]]:
@@ -194,7 +205,7 @@ def _latent_rows(capture: CaptureDir, decoders: bool) -> Slice:
         return top
 
     def rows(start: int, stop: int) -> list[Row]:
-        plain = _columns(table().slice(start, stop - start), [_snake(name) for name in own])
+        plain = _columns(tables.slice(LATENTS, start, stop), [_snake(name) for name in own])
         directions = decoder_rows(capture, start, stop) if decoders else [None] * len(plain)
         made = []
         for row, direction in zip(plain, directions, strict=True):
@@ -214,12 +225,11 @@ def _by_count(tokens: pa.Table) -> pa.Table:
     return tokens.sort_by([("latent", "ascending"), ("count", "descending"), ("token", "ascending")])
 
 
-def _cluster_rows(capture: CaptureDir) -> Slice:
+def _cluster_rows(capture: CaptureDir, tables: _Tables) -> Slice:
     own = [p.name for p in CLUSTER.properties if p.name not in ("uid", "sae")]
-    table = _lazily(lambda c: read_table(c, CLUSTERS), capture)
 
     def rows(start: int, stop: int) -> list[Row]:
-        found = _columns(table().slice(start, stop - start), ["cluster", *(_snake(name) for name in own)])
+        found = _columns(tables.slice(CLUSTERS, start, stop), ["cluster", *(_snake(name) for name in own)])
         return [[row[0], capture.uid, *row[1:]] for row in found]
 
     return rows
@@ -251,15 +261,15 @@ def _context_rows(capture: CaptureDir) -> list[Row]:
 
 def _link_rows(
     capture: CaptureDir,
+    tables: _Tables,
     table: Table,
     relationship: Relationship,
     ends: Callable[[CaptureDir, pa.Table], tuple[list[str], list[str]]],
 ) -> Slice:
     """Return rows [source key, target key, properties...] of a relationship that a table holds."""
-    whole = _lazily(lambda c: read_table(c, table), capture)
 
     def rows(start: int, stop: int) -> list[Row]:
-        data = whole().slice(start, stop - start)
+        data = tables.slice(table, start, stop)
         columns = [data.column(_snake(p.name)).to_pylist() for p in relationship.properties]
         return list(map(list, zip(*ends(capture, data), *columns, strict=True)))
 

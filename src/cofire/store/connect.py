@@ -19,7 +19,6 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 from neo4j import (
     READ_ACCESS,
@@ -33,18 +32,18 @@ from neo4j import (
 )
 from neo4j.exceptions import ServiceUnavailable, SessionExpired
 
-from cofire.errors import InputError, StoreError, TimeLimit, WriteRefused
+from cofire.errors import StoreError, TimeLimit, WriteRefused
 from cofire.store.embedded import EmbeddedServer
 from cofire.store.embedded_child import DATABASE, USER
 from cofire.store.faults import LostConnection, translated
 from cofire.store.guard import check
 from cofire.store.lexer import returned_columns
+from cofire.store.location import check_url
 from cofire.store.results import collect, refuse_written, run, sent
 from cofire.store.values import Rows, plain
 
 __all__ = ["Store", "open_store"]
 
-_SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 _BATCH = 1000
 
 Answer = TypeVar("Answer")
@@ -84,16 +83,7 @@ def open_store(
     if "://" not in text:
         store = Store(text, DATABASE, embedded=EmbeddedServer(Path(text), create=create))
     else:
-        shown, usual = text.split("@")[-1], "a URL such as bolt://localhost:7687"
-        try:
-            url = urlsplit(text)
-            _ = url.port
-        except ValueError:  # its message may quote a password
-            raise InputError(f"{shown} has a malformed host or port: give {usual}") from None
-        if url.scheme not in _SCHEMES or not url.hostname:
-            raise InputError(f"{shown} is no store: give a directory, or {usual}")
-        if url.username or url.password:
-            raise InputError(f"give the user of {url.hostname} in NEO4J_USERNAME and NEO4J_PASSWORD, not in the URL")
+        check_url(text)
         auth = None if username is None and password is None else (username or "neo4j", password or "")
         store = Store(text, database or "neo4j", auth=auth)
     try:
@@ -199,6 +189,18 @@ class Store:
             driver.close()
         if self._embedded is not None:
             self._embedded.stop()
+
+    @contextmanager
+    def alone(self) -> Iterator[tuple[Path, int] | None]:
+        """Keep everybody else out of an embedded store, its server stopped: see `EmbeddedServer.alone`."""
+        if self._embedded is None or not self._embedded.owned:
+            yield None
+            return
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+        with self._embedded.alone() as held:
+            yield held
 
     def read(self, text: str, parameters: Mapping[str, Any] | None = None, timeout: float | None = None) -> Rows:
         """Run one reading statement of cofire's own and return all rows. A user's text goes through `guard` first.

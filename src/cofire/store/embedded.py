@@ -23,12 +23,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
 from cofire.errors import StoreBusy, StoreError
+from cofire.store.database_files import settle
 from cofire.store.embedded_child import OWNER_FILE
 
 __all__ = ["OPEN_SECONDS", "EmbeddedServer"]
@@ -96,7 +99,8 @@ class EmbeddedServer:
                 return address
             if time.monotonic() > deadline:
                 raise StoreBusy(
-                    f"{self._shown} is held by {self._holder()}, whose server does not answer; end it and try again"
+                    f"{self._shown} is held by {self._holder()}, which fills it or does not answer; wait for it, or "
+                    "end it, and try again"
                 )
             time.sleep(0.1)
 
@@ -124,6 +128,29 @@ class EmbeddedServer:
         if child.stdout is not None:
             child.stdout.close()
 
+    @contextmanager
+    def alone(self) -> Iterator[tuple[Path, int] | None]:
+        """Stop the server and keep everybody else out while the body runs; `start` may be called again afterwards.
+
+        Yields (directory, open file that holds the lock), or None where the server is another process's.
+        """
+        if not self.owned:
+            yield None
+            return
+        self.stop()
+        with self.locked() as lock:
+            yield None if lock is None else (self.directory, lock)
+
+    @contextmanager
+    def locked(self) -> Iterator[int | None]:
+        """Hold the lock while the body runs, with no server; yields None where another process has it."""
+        lock = self._try_lock()
+        try:
+            yield lock
+        finally:
+            if lock is not None:
+                os.close(lock)
+
     def lost(self) -> str:
         """One line for the user when the server has gone away while it was used."""
         if self.owned:
@@ -143,6 +170,7 @@ class EmbeddedServer:
     def _spawn(self, lock: int, deadline: float) -> Address:
         """Start a child that takes over the locked file."""
         (self.directory / OWNER_FILE).unlink(missing_ok=True)
+        settle(self.directory)
         password = secrets.token_urlsafe(24)
         log = self.directory / _LOG
         mode = "ab" if log.exists() and log.stat().st_size < _LOG_BYTES else "wb"

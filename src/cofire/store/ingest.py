@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from cofire.analysis.analyze import analyze, clustered_from, recorded
-from cofire.errors import ConflictError
+from cofire.errors import ConflictError, InputError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count, counted_from
 from cofire.ingest.load import load_plan
 from cofire.ingest.table_files import table_infos
 from cofire.settings import Settings
+from cofire.store.bulk import bulk_load
 from cofire.store.connect import Store
 from cofire.store.journal import Outcome, holds
+from cofire.store.versions import ensure_schema
 from cofire.store.write import load_sae
 
 Progress = Callable[[str, int, int], None]
@@ -61,40 +64,78 @@ def ingest(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Count, analyse and load one capture; what is there already and still holds is left alone.
+    """Count, analyse and load one capture: `ingest_all` of one."""
+    return ingest_all([capture], store, settings, edges=edges, replace=replace, progress=progress)[0]
+
+
+def ingest_all(
+    captures: Sequence[CaptureDir],
+    store: Store,
+    settings: Settings,
+    *,
+    edges: str | None = None,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Count and analyse captures, then load them; what is there already and still holds is left alone.
 
     Args:
-        capture: a complete capture.
+        captures: complete captures of different SAEs.
         store: an open store.
-        settings: edge rule, memory bound, resolution and seed.
+        settings: edge rule, memory bound, resolution, seed, and whether decoder directions are loaded.
         edges: 'significant', 'all', or None to keep the rule of an earlier count.
-        replace: put this version in the place of another one in the store.
+        replace: put these versions in the place of others in the store.
         progress: called with (stage, steps done, steps in all).
 
     Returns:
-        'loaded', 'resumed', 'replaced', or 'unchanged'.
+        For each capture 'loaded', 'resumed', 'replaced', or 'unchanged'.
 
     Raises:
-        CaptureError: the capture is damaged.
-        ConflictError: the store holds another version and `replace` is not given.
+        CaptureError: a capture is damaged.
+        InputError: two captures are of one SAE.
+        ConflictError: the store holds another version and `replace` is not given, or another process loads it.
         StoreError: the store failed.
     """
+    uids = [capture.uid for capture in captures]
+    for uid in uids:
+        if uids.count(uid) > 1:
+            raise InputError(f"two of the captures are of {uid}; give each SAE once")
+    wanted = [_prepared(capture, store, settings, edges, replace) for capture in captures]
+    for capture, (counting, resolution, seed) in zip(captures, wanted, strict=True):
+        count(capture, counting, _staged(progress, capture, captures))
+        tell = _staged(progress, capture, captures)
+        tell("clusters", 0, 1)
+        analyze(capture, resolution=resolution, seed=seed)
+        tell("clusters", 1, 1)
+    plans = [load_plan(capture, decoders=settings.decoders) for capture in captures]
+    ensure_schema(store)
+    if bulk_load(store, plans, partial(_staged(progress, None, captures), "load")):
+        return ["loaded"] * len(plans)
+    return [
+        load_sae(store, plan, replace=replace, progress=partial(_staged(progress, capture, captures), "load"))
+        for capture, plan in zip(captures, plans, strict=True)
+    ]
+
+
+def _staged(progress: Progress | None, capture: CaptureDir | None, captures: Sequence[CaptureDir]) -> Progress:
+    """A progress call that names the capture too, where there are several."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            of_which = f" {capture.manifest.sae_id}" if capture is not None and len(captures) > 1 else ""
+            progress(stage + of_which, done, total)
+
+    return tell
+
+
+def _prepared(
+    capture: CaptureDir, store: Store, settings: Settings, edges: str | None, replace: bool
+) -> tuple[CountSettings, float, int]:
     counting = count_settings(capture, settings, edges)
     resolution, seed = cluster_settings(capture, settings)
     if not replace:
         _refuse_to_change(capture, store, counting, resolution, seed)
-    count(capture, counting, progress)
-    if progress is not None:
-        progress("clusters", 0, 1)
-    analyze(capture, resolution=resolution, seed=seed)
-    if progress is not None:
-        progress("clusters", 1, 1)
-
-    def loaded(done: int, total: int) -> None:
-        if progress is not None:
-            progress("load", done, total)
-
-    return load_sae(store, load_plan(capture), replace=replace, progress=loaded)
+    return counting, resolution, seed
 
 
 def _refuse_to_change(capture: CaptureDir, store: Store, counting: CountSettings, resolution: float, seed: int) -> None:

@@ -26,6 +26,7 @@ from cofire.schema.base import Node, Relationship
 from cofire.schema.cypher import create_nodes, create_relationships, merge_nodes
 from cofire.schema.nodes import LOAD_JOURNAL, NODES
 from cofire.schema.relationships import RELATIONSHIPS
+from cofire.store.bulk import bulk_load
 from cofire.store.connect import Run, Store
 from cofire.store.journal import Claim, Outcome, begin, begun, claim_deletion, claim_load, finish, give_back, guarded
 from cofire.store.values import Rows
@@ -64,6 +65,8 @@ def load_sae(store: Store, plan: LoadPlan, *, replace: bool = False, progress: P
         StoreError: the store failed.
     """
     ensure_schema(store)
+    if bulk_load(store, [plan], progress):
+        return "loaded"
     writers = WRITERS[store.kind]
     claim = claim_load(store, plan, writers=writers, replace=replace)
     try:
@@ -80,8 +83,16 @@ def load_sae(store: Store, plan: LoadPlan, *, replace: bool = False, progress: P
     return claim.outcome
 
 
-def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> None:
+def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> bool:
     """Delete an SAE and everything that is its own; releases, models and tokens stay. Can be killed and run again.
+
+    Args:
+        store: an open store.
+        uid: the SAE, whatever its status.
+        progress: called with (steps done, steps in all).
+
+    Returns:
+        False where the store has no such SAE.
 
     Raises:
         ConflictError: another process loads or deletes it just now.
@@ -90,7 +101,7 @@ def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> None
     ensure_schema(store)
     claim = claim_deletion(store, uid)
     if claim is None:
-        return
+        return False
 
     def gone(run: Run) -> None:
         run("MATCH (j:LoadJournal) WHERE j.sae = $uid DELETE j", {"uid": uid})
@@ -101,6 +112,7 @@ def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> None
         guarded(store, claim, gone)
     finally:
         give_back(claim)
+    return True
 
 
 def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progress | None) -> tuple[int, ...]:

@@ -1,0 +1,39 @@
+"""Make an embedded store anew from the tables, which are the source of truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cofire.errors import InputError, StoreBusy
+from cofire.ingest.load import LoadPlan
+from cofire.store.bulk import fill
+from cofire.store.embedded import EmbeddedServer
+
+
+def rebuild(
+    directory: str | Path, plans: Sequence[LoadPlan], progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Put a database with just these SAEs in the place of an embedded store's; the store may be damaged.
+
+    Killed at any moment, the store is the old or the new one.
+
+    Args:
+        directory: the store; it is made where it is missing.
+        plans: from `cofire.ingest.load.load_plan`.
+        progress: called with (rows done, rows in all).
+
+    Raises:
+        InputError: two plans are of one SAE.
+        StoreBusy: a process uses the store.
+        StoreError: `directory` is something else than a store, or the load failed.
+    """
+    uids = [plan.uid for plan in plans]
+    for uid in uids:
+        if uids.count(uid) > 1:
+            raise InputError(f"two of the captures are of {uid}; give each SAE once")
+    server = EmbeddedServer(Path(directory), create=True)
+    with server.locked() as lock:
+        if lock is None:
+            raise StoreBusy(f"{directory} is in use; end the process that uses it and try again")
+        fill(server.directory, lock, plans, progress, anew=True)

@@ -69,7 +69,7 @@ def open_store(
         password: of the server; unused for a directory.
         database: of the server, "neo4j" if not given; unused for a directory.
         create: make the embedded store where the directory is missing or empty.
-        any_version: also open a store whose schema is of another version of cofire.
+        any_version: also open a store whose schema is of another version of cofire; it is not looked through.
 
     Raises:
         InputError: the URL is malformed, of another kind, or holds a password.
@@ -77,11 +77,12 @@ def open_store(
         StoreBusy: another process holds the directory and its server does not answer.
         SchemaError: the store has the schema of another version.
     """
-    from cofire.store.versions import check_version
+    from cofire.store.versions import check_counts, check_version
 
     text = str(location)
-    if "://" not in text:
-        store = Store(text, DATABASE, embedded=EmbeddedServer(Path(text), create=create))
+    embedded = EmbeddedServer(Path(text), create=create) if "://" not in text else None
+    if embedded is not None:
+        store = Store(text, DATABASE, embedded=embedded)
     else:
         check_url(text)
         auth = None if username is None and password is None else (username or "neo4j", password or "")
@@ -90,6 +91,9 @@ def open_store(
         store.connect()
         if not any_version:
             check_version(store)
+            if embedded is not None and embedded.unsure:
+                check_counts(store)
+                embedded.unsure = False
     except BaseException:
         store.close()
         raise
@@ -196,9 +200,9 @@ class Store:
         if self._embedded is None or not self._embedded.owned:
             yield None
             return
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            driver.close()
+        if self._driver is not None:
+            self._driver.close()
+            self._driver = None
         with self._embedded.alone() as held:
             yield held
 

@@ -1,4 +1,10 @@
-"""Putting a new ArcadeDB database in the place of an old one, in steps that can be killed anywhere.
+"""The files of an embedded store's database: whether they are whole, and putting new ones in their place.
+
+ArcadeDB opens a truncated file without a word and answers with what is left. So the sizes of all files are written
+down when the server has stopped in good order, and looked at before it starts again. After a disorderly end there is
+nothing to compare with, and the store counts its edges instead (see `cofire.store.versions.check_counts`).
+
+A new database takes an old one's place in steps that can be killed anywhere:
 
     databases/cofire         the database
     databases/cofire.new     one that is being filled; worthless until it is whole
@@ -10,12 +16,15 @@ Whoever holds the store's lock may call these functions, nobody else.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from cofire.store.embedded_child import DATABASE
 
-__all__ = ["new_database", "put_in_place", "settle"]
+__all__ = ["damage", "forget_files", "new_database", "put_in_place", "record_files", "settle"]
+
+_RECORD = "files.json"
 
 
 def new_database(directory: Path) -> Path:
@@ -37,8 +46,10 @@ def put_in_place(directory: Path) -> None:
         directory: the store.
     """
     databases = directory / "databases"
+    forget_files(directory)
     (databases / f"{DATABASE}.new").rename(databases / f"{DATABASE}.ready")
     settle(directory)
+    record_files(directory)
 
 
 def settle(directory: Path) -> None:
@@ -56,6 +67,42 @@ def settle(directory: Path) -> None:
         ready.rename(now)
     _remove(old)
     _remove(new)
+
+
+def record_files(directory: Path) -> None:
+    """Write down how large each file of the database is. It has been closed."""
+    new = directory / (_RECORD + ".new")
+    new.write_text(json.dumps(_sizes(directory), indent=1) + "\n", encoding="utf-8")
+    new.replace(directory / _RECORD)
+
+
+def forget_files(directory: Path) -> None:
+    """Take away what was written down: the files are not known to be whole."""
+    (directory / _RECORD).unlink(missing_ok=True)
+
+
+def damage(directory: Path) -> str | None:
+    """Say which file of a closed database is not as it was left, and take the record away: it will be used now.
+
+    Returns:
+        One clause for the user; None where all is well; "" where the last end was disorderly and nothing is known.
+    """
+    try:
+        recorded = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    found = _sizes(directory)
+    for name, size in recorded.items():
+        if found.get(name) != size:
+            now = f"{found[name]:,} bytes" if name in found else "gone"
+            return f"{name} is {now}, and was {size:,} bytes when the store was closed"
+    forget_files(directory)
+    return None
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    folder = directory / "databases" / DATABASE
+    return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder.is_dir() else {}
 
 
 def _remove(path: Path) -> None:

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from cofire.errors import StoreBusy, StoreError
-from cofire.store.database_files import settle
+from cofire.store.database_files import damage, forget_files, settle
 from cofire.store.embedded_child import OWNER_FILE
 
 __all__ = ["OPEN_SECONDS", "EmbeddedServer"]
@@ -72,6 +72,8 @@ class EmbeddedServer:
         self._child: subprocess.Popen[bytes] | None = None
         self._shared_pid: int | None = None
         self._shown = str(directory)
+        self.unsure = False
+        """Whether the store had not been stopped in good order before, and nobody has counted its rows since."""
         _prepare(directory, create)
 
     @property
@@ -127,6 +129,8 @@ class EmbeddedServer:
             child.wait()
         if child.stdout is not None:
             child.stdout.close()
+        if self.unsure:
+            forget_files(self.directory)
 
     @contextmanager
     def alone(self) -> Iterator[tuple[Path, int] | None]:
@@ -171,6 +175,13 @@ class EmbeddedServer:
         """Start a child that takes over the locked file."""
         (self.directory / OWNER_FILE).unlink(missing_ok=True)
         settle(self.directory)
+        damaged = damage(self.directory)
+        if damaged:
+            raise StoreError(
+                f"{self._shown} is damaged: {damaged}; "
+                f"make it anew with `cofire rebuild CAPTURE... --store {self._shown}`"
+            )
+        self.unsure = damaged is not None
         password = secrets.token_urlsafe(24)
         log = self.directory / _LOG
         mode = "ab" if log.exists() and log.stat().st_size < _LOG_BYTES else "wb"
@@ -196,7 +207,7 @@ class EmbeddedServer:
             self.stop()
             raise StoreError(
                 f"{self._shown} did not open within {OPEN_SECONDS:.0f} s and may be damaged (see {log}); "
-                "load the captures into a new directory with `cofire ingest`"
+                f"make it anew with `cofire rebuild CAPTURE... --store {self._shown}`"
             )
         if "port" not in answer:
             self.stop()
@@ -287,6 +298,6 @@ def _check_marker(directory: Path, marker: Path) -> None:
         found = json.loads(marker.read_text(encoding="utf-8"))
         known = found["format"] == _FORMAT and found["engine"] == "arcadedb"
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{marker} is damaged; load the captures into a new directory with `cofire ingest`") from error
+        raise StoreError(f"{marker} is damaged; make the store anew with `cofire rebuild`") from error
     if not known:
         raise StoreError(f"{directory} was made by another version of cofire; load the captures into a new directory")

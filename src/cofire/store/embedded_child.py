@@ -54,6 +54,8 @@ def main() -> None:
 def _serve(directory: Path, password: str, create: bool, parent: int, answer: object) -> None:
     from arcadedb_embedded.server import ArcadeDBServer
 
+    from cofire.store.database_files import record_files
+
     # ArcadeDB keeps its root user, and would keep the password of the run before.
     (directory / "config" / "server-users.jsonl").unlink(missing_ok=True)
     server = ArcadeDBServer(
@@ -81,6 +83,7 @@ def _serve(directory: Path, password: str, create: bool, parent: int, answer: ob
     watchdog.daemon = True
     watchdog.start()
     server.stop()
+    record_files(directory)
 
 
 def _say(answer: object, message: dict[str, object]) -> None:

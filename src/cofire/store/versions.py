@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cofire.errors import SchemaError
+from cofire.errors import QueryError, SchemaError, StoreError, TimeLimit
 from cofire.ingest.load import words_of
 from cofire.schema.cypher import ddl, neo4j_ddl
 
@@ -22,11 +22,16 @@ VERSION = 2
 """The schema of this version of cofire."""
 
 ROWS = 1000
+CHECK_SECONDS = 60.0
 
 _FOUND = """OPTIONAL MATCH (v:SchemaVersion {uid: 'cofire'})
 WITH v.version AS version
 OPTIONAL MATCH (s:Sae)
 RETURN version, count(s) > 0 AS used"""
+_LOADED = "MATCH (s:Sae {status: 'ready'}) RETURN s.uid, s.nLatents, s.nEdges ORDER BY s.uid"
+# A property is asked for, so that each record is read: counting alone does not touch those that are gone.
+_LATENTS = "MATCH (s:Sae {uid: $uid})<-[:OF]-(a:Latent) RETURN count(a.firingCount)"
+_EDGES = "MATCH (s:Sae {uid: $uid})<-[:OF]-(a:Latent)-[r:CO_FIRES]->(:Latent) RETURN count(r.count)"
 _RECORD = """MERGE (v:SchemaVersion {uid: 'cofire'})
 SET v.version = $version, v.cofireVersion = $cofire"""
 
@@ -69,6 +74,31 @@ def check_version(store: Store) -> None:
     raise SchemaError(
         f"{store.location} has schema version {found}, and this cofire needs {VERSION}; "
         f"`cofire migrate --store {store.location}` will bring it there: {steps}"
+    )
+
+
+def check_counts(store: Store) -> None:
+    """Refuse an embedded store that has lost latents or edges of an SAE whose load is complete.
+
+    ArcadeDB opens damaged files and answers with what is left. Takes one to two seconds for a million edges.
+
+    Raises:
+        StoreError: rows are missing, or counting takes more than CHECK_SECONDS.
+    """
+    for uid, latents, edges in store.read(_LOADED, {}).rows:
+        for what, wanted, text in (("latents", latents, _LATENTS), ("edges", edges, _EDGES)):
+            try:
+                found = store.read(text, {"uid": uid}, CHECK_SECONDS).rows[0][0]
+            except (TimeLimit, QueryError, StoreError) as error:
+                raise StoreError(f"{_damaged(store)}: the {what} of {uid} cannot be counted ({error})") from error
+            if wanted is not None and found != wanted:
+                raise StoreError(f"{_damaged(store)}: {uid} has {found:,} of its {wanted:,} {what}")
+
+
+def _damaged(store: Store) -> str:
+    return (
+        f"{store.location} was not closed in good order and may be damaged (make it anew with "
+        f"`cofire rebuild CAPTURE... --store {store.location}`)"
     )
 
 

@@ -21,11 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from cofire.errors import StoreError
 from cofire.ingest.load import LoadPlan, Row, Section
 from cofire.schema.base import Node, Relationship
-from cofire.schema.cypher import create_nodes, create_relationships, merge_nodes
+from cofire.schema.cypher import create_nodes, create_relationships, create_relationships_by_id, merge_nodes
 from cofire.schema.nodes import LOAD_JOURNAL, NODES
-from cofire.schema.relationships import RELATIONSHIPS
+from cofire.schema.relationships import CO_FIRES, RELATIONSHIPS
 from cofire.store.bulk import bulk_load
 from cofire.store.connect import Run, Store
 from cofire.store.journal import Claim, Outcome, begin, begun, claim_deletion, claim_load, finish, give_back, guarded
@@ -128,21 +129,15 @@ def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progre
             if progress is not None:
                 progress(told, total)
 
-    def part(writer: int, section: Section, low: int, high: int, base: int) -> None:
+    def part(writer: int, writing: _Writing, low: int, high: int, base: int) -> None:
         done = min(max(claim.done[writer] - base, 0), high - low)
-        statement, size = statement_of(section.kind), None
+        size = None
         while done < high - low and not stop.is_set():
-            size = size or _BatchSize(section, low)
-            rows = section.rows(low + done, min(low + done + size.rows, high))
+            size = size or _BatchSize(writing.section, low)
+            rows = writing.rows(low + done, min(low + done + size.rows, high))
             begun_at = time.monotonic()
-            guarded(
-                store,
-                claim,
-                partial(_run_one, statement, {"rows": rows}),
-                writer=writer,
-                start=base + done,
-                stop=base + done + len(rows),
-            )
+            work = partial(_write_rows, writing.statement, rows)
+            guarded(store, claim, work, writer=writer, start=base + done, stop=base + done + len(rows))
             size.took(time.monotonic() - begun_at)
             done += len(rows)
             tell(len(rows))
@@ -151,7 +146,8 @@ def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progre
         try:
             for section in plan.sections:
                 ends = [section.count * w // writers for w in range(writers + 1)]
-                futures = [pool.submit(part, w, section, ends[w], ends[w + 1], before[w]) for w in range(writers)]
+                writing = _Writing(store, plan.uid, section)
+                futures = [pool.submit(part, w, writing, ends[w], ends[w + 1], before[w]) for w in range(writers)]
                 for future in futures:
                     future.result()
                 before = [b + ends[w + 1] - ends[w] for w, b in enumerate(before)]
@@ -163,6 +159,34 @@ def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progre
 
 def _run_one(statement: str, parameters: dict[str, Any], run: Run) -> Rows:
     return run(statement, parameters)
+
+
+def _write_rows(statement: str, rows: list[Row], run: Run) -> None:
+    """Write rows; a relationship whose end is missing would else be left out without a word."""
+    written = run(f"{statement} RETURN count(*)", {"rows": rows}).rows[0][0]
+    if written != len(rows):
+        raise StoreError(
+            f"{len(rows) - written} of {len(rows)} rows found no node to stand at; load again with --replace"
+        )
+
+
+class _Writing:
+    """How the rows of one section are written."""
+
+    def __init__(self, store: Store, uid: str, section: Section) -> None:
+        self.section = section
+        self.statement = statement_of(section.kind)
+        self._ids: dict[str, str] | None = None
+        if section.kind is CO_FIRES and store.kind == "neo4j":
+            self.statement = create_relationships_by_id(CO_FIRES)
+            found = store.read("MATCH (a:Latent) WHERE a.sae = $uid RETURN a.uid, elementId(a)", {"uid": uid})
+            self._ids = {row[0]: row[1] for row in found.rows}
+
+    def rows(self, start: int, stop: int) -> list[Row]:
+        rows = self.section.rows(start, stop)
+        if self._ids is None:
+            return rows
+        return [[self._ids[row[0]], self._ids[row[1]], *row[2:]] for row in rows]
 
 
 def statement_of(kind: Node | Relationship) -> str:

@@ -78,3 +78,15 @@ def create_relationships(relationship: Relationship) -> str:
         f"UNWIND $rows AS row MATCH (a:{source.label} {{{source.key}: row[0]}}) "
         f"MATCH (b:{target.label} {{{target.key}: row[1]}}) CREATE (a)-[:{relationship.type}{body}]->(b)"
     )
+
+
+def create_relationships_by_id(relationship: Relationship) -> str:
+    """Return the same as `create_relationships` for rows whose first two values are elementIds (Neo4j only).
+
+    Finding a node by its id takes no look into an index, which makes a fifth of the work of a relationship.
+    """
+    values = ", ".join(f"{p.name}: row[{i + 2}]" for i, p in enumerate(relationship.properties))
+    return (
+        "UNWIND $rows AS row MATCH (a) WHERE elementId(a) = row[0] MATCH (b) WHERE elementId(b) = row[1] "
+        f"CREATE (a)-[:{relationship.type} {{{values}}}]->(b)"
+    )

@@ -230,6 +230,8 @@ def _clear(store: Store, claim: Claim, progress: Progress | None = None) -> None
         f"MATCH (n:{node.label}) WHERE n.sae = $uid WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS n"
         for node in own
     ]
+    # The node itself stays until the end, or becomes that of the next version: its own relationships go now.
+    statements.append("MATCH (s:Sae {uid: $uid})-[r]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n")
     # Tokens that an import without texts made for itself; those of a model are shared and stay.
     statements.append(
         "MATCH (t:Token) WHERE t.uid STARTS WITH $uid + '/token/' WITH t LIMIT $limit "

@@ -62,6 +62,13 @@ def load_job(folder: str, location: str, username: str | None, password: str | N
         ingest(CaptureDir.open(folder), store, load_settings(), edges="all", replace=replace)
 
 
+def bulk_job(folder: str, location: str, username: str | None, password: str | None) -> None:
+    from cofire.store import bulk
+
+    bulk.LEAST_ROWS, bulk.MESSAGE_ROWS = 1, 500
+    load_job(folder, location, username, password)
+
+
 def run_undisturbed(job: Callable[..., None], arguments: tuple[Any, ...]) -> float:
     """Run a job to its end; return how long it took. The fork server's own start does not count."""
     warm = fork_server().Process(target=time.monotonic)
@@ -96,7 +103,7 @@ def kill_at_random(
     kills: int,
     seconds: float,
     seed: int,
-    after_kill: Callable[[], None] = lambda: None,
+    after_kill: Callable[[Path], None] = lambda place: None,
 ) -> None:
     """Start a job, kill it at a random moment, resume it, and so on; check each result; until `kills` kills are done.
 
@@ -108,7 +115,7 @@ def kill_at_random(
         kills: how many kills in all.
         seconds: how long the undisturbed job takes.
         seed: of the random moments.
-        after_kill: called after each kill.
+        after_kill: called after each kill, with the directory.
     """
     chance = random.Random(seed)  # noqa: S311 - no secret
     done = trial = 0
@@ -124,7 +131,7 @@ def kill_at_random(
                 seconds *= 0.8
                 break
             done += 1
-            after_kill()
+            after_kill(place)
         run_undisturbed(job, arguments)
         check(place)
         assert trial < 4 * kills, "the job ends before it can be killed"

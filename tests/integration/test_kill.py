@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,14 @@ import pytest
 
 from builders import make_capture, random_arrays
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.store import open_store
+from cofire.queries.library import library
+from cofire.store import Store, open_store
 from graphs import dump_graph, wipe
-from jobs import capture_job, count_job, kill_at_random, load_job, run_undisturbed
+from jobs import bulk_job, capture_job, count_job, kill_at_random, load_job, run_undisturbed
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/smollm2"
-KILLS = 20
+KILLS = int(os.environ.get("COFIRE_TEST_KILLS", "20"))  # 100 by hand before a release
 
 
 def tables_of(folder: Path) -> dict[str, bytes]:
@@ -65,24 +68,64 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> CaptureDir:
     return capture
 
 
-def test_killed_loads_of_the_embedded_store(tmp_path: Path, counted: CaptureDir) -> None:
+def seen_by_readers(store: Store, uid: str) -> bool:
+    """Whether the library's queries show an SAE; nothing of one that is not ready, and all of one that is."""
+    status = [row[0] for row in store.read("MATCH (s:Sae) RETURN s.status", {}).rows]
+    shown = uid in [row[0] for row in library()["saes"](store).rows]
+    for name, given in READERS.items():
+        rows = library()[name](store, **given(uid)).rows
+        assert bool(rows) == shown, f"{name} on an SAE that is {status}"
+    assert shown == (status == ["ready"])
+    return shown
+
+
+READERS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "sae_summary": lambda uid: {"sae": uid},
+    "latent_card": lambda uid: {"sae": uid, "index": 0},
+    "strongest_edges": lambda uid: {"sae": uid},
+    "strongest_neighbours": lambda uid: {"sae": uid, "index": 0},
+    "latents_by_token": lambda uid: {"text": " of"},
+    "densest_clusters": lambda uid: {"sae": uid, "min_size": 2},
+}
+
+
+def killed_loads_of_the_embedded_store(
+    tmp_path: Path, counted: CaptureDir, job: Callable[..., None], seed: int
+) -> None:
     def arguments(place: Path) -> tuple[Any, ...]:
         return str(counted.path), str(place / "store"), None, None
 
     def graph(place: Path) -> Any:
         with open_store(str(place / "store")) as store:
+            assert seen_by_readers(store, counted.uid)
             return dump_graph(store)
 
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    seconds = run_undisturbed(load_job, arguments(undisturbed))
+    seconds = run_undisturbed(job, arguments(undisturbed))
     expected = graph(undisturbed)
     assert len(expected[0]) > 1000
+    looked = []
+
+    def look(place: Path) -> None:
+        # Opening takes seconds: after some of the kills, and only where there is a store at all.
+        if len(looked) < 4 and (place / "store" / "store.json").exists():
+            with open_store(str(place / "store"), create=True) as store:
+                looked.append(seen_by_readers(store, counted.uid))
 
     def check(place: Path) -> None:
         assert graph(place) == expected
 
-    kill_at_random(load_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=3)
+    kill_at_random(job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed, after_kill=look)
+    assert looked
+
+
+def test_killed_loads_of_the_embedded_store(tmp_path: Path, counted: CaptureDir) -> None:
+    killed_loads_of_the_embedded_store(tmp_path, counted, load_job, 3)
+
+
+def test_killed_bulk_loads(tmp_path: Path, counted: CaptureDir) -> None:
+    killed_loads_of_the_embedded_store(tmp_path, counted, bulk_job, 5)
 
 
 def test_killed_loads_of_neo4j(tmp_path: Path, counted: CaptureDir, neo4j_server: Any) -> None:
@@ -106,8 +149,9 @@ def test_killed_loads_of_neo4j(tmp_path: Path, counted: CaptureDir, neo4j_server
     def check(_place: Path) -> None:
         assert graph() == expected
 
-    def look() -> None:
+    def look(_place: Path) -> None:
         with open_store(uri, username, password) as store:
+            seen_by_readers(store, counted.uid)
             states.extend(store.read("MATCH (s:Sae), (j:LoadJournal) RETURN s.status, j.done", {}).rows)
 
     kill_at_random(load_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=4, after_kill=look)

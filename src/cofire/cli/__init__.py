@@ -30,6 +30,11 @@ def run(args: list[str], *, debug: bool = False) -> int:
         # The reader of our output went away (`cofire query ... | head`). Nothing more can be said on stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as end:
+        # The option parser, too, ends the process when the reader goes away.
+        if isinstance(end.__context__, BrokenPipeError):
+            return 0
+        raise
     except OSError as error:
         if debug:
             raise
@@ -43,7 +48,7 @@ def run(args: list[str], *, debug: bool = False) -> int:
             raise
         return _fail(f"a fault of cofire: {type(error).__name__}: {error}; run again with --debug and report it", 1)
     if result == 130:
-        return _fail("interrupted; what was done stays, and the same command goes on from there", 130)
+        return _fail("interrupted; what was done stays, and the same command can be given again", 130)
     return result if isinstance(result, int) else 0
 
 

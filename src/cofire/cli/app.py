@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cofire.cli import ask, captures, report, tables
+from cofire.cli import ask, captures, export, motifs, report, stores, tables
 
 app = typer.Typer(
     name="cofire",
@@ -50,4 +50,9 @@ _add(tables.ingest, "ingest")
 app.add_typer(ask.queries, name="query")
 _add(ask.cypher, "cypher")
 _add(ask.saes, "saes")
+_add(motifs.motifs, "motifs")
+_add(export.export, "export")
 _add(report.report, "report")
+_add(stores.delete, "delete")
+_add(stores.migrate, "migrate")
+_add(stores.rebuild, "rebuild")

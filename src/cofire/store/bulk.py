@@ -26,6 +26,7 @@ from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
 from cofire.store.database_files import new_database, put_in_place
 from cofire.store.embedded_child import DATABASE
+from cofire.store.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
 
 Progress = Callable[[int, int], None]
@@ -139,7 +140,7 @@ def _send(
         done += waiting.popleft()
         _answer(stdout, directory)
         if progress is not None:
-            progress(min(done, total), total)
+            progress(done, total)
 
     for message, rows in _messages(plans):
         _put(stdin, stdout, message, directory)
@@ -149,6 +150,8 @@ def _send(
     while waiting:
         answer()
     _exchange(stdin, stdout, None, directory)
+    if progress is not None:
+        progress(total, total)  # a shared node that several plans have was one row
     return True
 
 
@@ -157,14 +160,27 @@ def _messages(plans: Sequence[LoadPlan]) -> Iterator[tuple[Any, int]]:
     from cofire import __version__
 
     yield _nodes(SCHEMA_VERSION, [["cofire", VERSION, __version__]]), 0
+    shared = SharedNodes()
+    for node, rows in (pair for plan in plans for pair in _shared_rows(plan)):
+        shared.add(node, rows)
+    for node, rows in shared.slices(MESSAGE_ROWS):
+        yield _nodes(node, rows), len(rows)
     for plan in plans:
         sae = {**plan.sae, "status": "ready", "contentHash": plan.content_hash}
         yield _nodes(SAE, [[sae.get(p.name) for p in SAE.properties]]), 0
         for section in plan.sections:
+            kind = section.kind
+            if isinstance(kind, Node) and kind.shared:
+                continue
             for rows in _slices(section):
-                kind = section.kind
-                message = _nodes(kind, rows) if isinstance(kind, Node) else _links(kind, rows)
-                yield message, len(rows)
+                yield (_nodes(kind, rows) if isinstance(kind, Node) else _links(kind, rows)), len(rows)
+
+
+def _shared_rows(plan: LoadPlan) -> Iterator[tuple[Node, list[list[Any]]]]:
+    for section in plan.sections:
+        if isinstance(section.kind, Node) and section.kind.shared:
+            for rows in _slices(section):
+                yield section.kind, rows
 
 
 def _slices(section: Section) -> Iterator[list[list[Any]]]:

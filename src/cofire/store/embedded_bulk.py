@@ -80,11 +80,8 @@ def _used(engine: Any, old: Path) -> bool:
 
 
 def _nodes(batch: Any, rids: Rids, label: str, names: list[str], key: int, rows: list[list[Any]]) -> int:
-    """Make nodes; of a key that is there already (a shared node) none."""
-    known = rids.setdefault(label, {})
-    fresh = {row[key]: row for row in rows if row[key] not in known}
-    made = _vertices(batch, label, [_present(names, row) for row in fresh.values()])
-    known.update(zip(fresh, made, strict=True))
+    made = _vertices(batch, label, [_present(names, row) for row in rows])
+    rids.setdefault(label, {}).update(zip((row[key] for row in rows), made, strict=True))
     return len(rows)
 
 

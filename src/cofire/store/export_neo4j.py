@@ -113,14 +113,17 @@ class Neo4jAdminWriter(TableWriter):
         (self.folder / "schema.cypher").write_text("".join(f"{s};\n" for s in statements), encoding="utf-8")
 
     def _arguments(self) -> list[str]:
-        """The options that the files need. The import reads files with line ends in their texts in a slower way."""
+        """The options that the files need. The import reads files with line ends in their texts in a slower way.
+
+        Neo4j 2026.08 takes no bare file name.
+        """
         arguments = [f"--array-delimiter=U+{ord(self._between):04X}"]
         if self._multiline:
-            files = ",".join(f"{name}.csv" for name in sorted(self._multiline))
+            files = ",".join(f"./{name}.csv" for name in sorted(self._multiline))
             arguments += ["--multiline-fields-format=v2", f"--multiline-fields={files}"]
         for kind in self.kinds:
             option, name = ("nodes", kind.label) if isinstance(kind, Node) else ("relationships", kind.type)
-            arguments.append(f"--{option}={name}={sort_name(kind)}.header.csv,{sort_name(kind)}.csv")
+            arguments.append(f"--{option}={name}=./{sort_name(kind)}.header.csv,./{sort_name(kind)}.csv")
         return arguments
 
     def _mending(self) -> list[str]:

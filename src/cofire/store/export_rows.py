@@ -7,9 +7,7 @@ that says which version of the schema it is. Load journals are left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from cofire.errors import QueryError, StoreError
 from cofire.ingest.capture_dir import CaptureDir
@@ -19,6 +17,7 @@ from cofire.schema.nodes import LATENT, LOAD_JOURNAL, SAE, SCHEMA_VERSION
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
 from cofire.store.export_formats import KINDS
+from cofire.store.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
 
 Progress = Callable[[str, int, int], None]
@@ -45,7 +44,7 @@ def capture_rows(captures: Sequence[CaptureDir], progress: Progress | None = Non
     Raises:
         CaptureError: a capture is not counted or not analysed, or damaged.
     """
-    shared = _Shared()
+    shared = SharedNodes()
     yield SCHEMA_VERSION, [_schema_row()]
     for capture in captures:
         plan = load_plan(capture)
@@ -62,7 +61,7 @@ def capture_rows(captures: Sequence[CaptureDir], progress: Progress | None = Non
                 done += len(rows)
                 if progress is not None:
                     progress(capture.uid, done, plan.rows)
-    yield from shared.slices()
+    yield from shared.slices(SLICE_ROWS)
 
 
 def store_rows(store: Store, saes: Sequence[str] = (), progress: Progress | None = None) -> Iterator[Slice]:
@@ -86,7 +85,7 @@ def store_rows(store: Store, saes: Sequence[str] = (), progress: Progress | None
     if not ready:
         raise QueryError(f"{store.location} holds no SAE; load one with `cofire ingest`")
     chosen = sorted(set(saes)) or list(ready)
-    shared = _Shared()
+    shared = SharedNodes()
     yield SCHEMA_VERSION, [_schema_row()]
     for uid in chosen:
         _, latents, edges = ready[uid]
@@ -103,31 +102,11 @@ def store_rows(store: Store, saes: Sequence[str] = (), progress: Progress | None
                 done += len(part)
                 if progress is not None:
                     progress(uid, done, max(done, least))
-    yield from shared.slices()
+    yield from shared.slices(SLICE_ROWS)
     now = {row[0]: row[1] for row in store.read(_READY).rows}
     for uid in chosen:
         if now.get(uid) != ready[uid][0]:
             raise StoreError(f"{uid} was replaced or deleted in {store.location} meanwhile; export again")
-
-
-@dataclass
-class _Shared:
-    """The shared nodes, each once, as MERGE makes them: later rows fill in what earlier ones lack."""
-
-    found: dict[str, tuple[Node, dict[Any, Row]]] = field(default_factory=dict)
-
-    def add(self, node: Node, rows: list[Row]) -> None:
-        key = next(i for i, p in enumerate(node.properties) if p.key)
-        _, known = self.found.setdefault(node.label, (node, {}))
-        for row in rows:
-            old = known.get(row[key], row)
-            known[row[key]] = [b if a is None else a for a, b in zip(old, row, strict=True)]
-
-    def slices(self) -> Iterator[Slice]:
-        for node, known in self.found.values():
-            rows = iter(known.values())
-            while part := list(islice(rows, SLICE_ROWS)):
-                yield node, part
 
 
 def _slice_rows(kind: Node | Relationship) -> int:

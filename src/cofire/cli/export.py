@@ -1,0 +1,59 @@
+"""`cofire export`: the graph as files."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cofire.cli.common import StoreOption, notice, open_captures, stages
+from cofire.cli.graphs import GraphCapturesArgument, open_to_read, refuse_both
+
+
+class ExportFormat(Enum):
+    """The formats; see docs/export.md."""
+
+    neo4j_admin = "neo4j-admin"
+    parquet = "parquet"
+    graphml = "graphml"
+    csv = "csv"
+
+
+def export(
+    out: Annotated[Path, typer.Option(help="Directory to write; it must be new or empty.")],
+    format: Annotated[  # noqa: A002 - the contract's name
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="neo4j-admin: for `neo4j-admin database import`. parquet, csv: a file for each sort of node and "
+            "relationship. graphml: one file.",
+        ),
+    ],
+    captures: GraphCapturesArgument = None,
+    store: StoreOption = None,
+    sae: Annotated[
+        list[str] | None, typer.Option(help="Only the SAE of this uid in the store; may be given again.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in --out.")] = False,
+) -> None:
+    """Write the graph as files, from counted and analysed captures (without a store) or from a store.
+
+    The directory appears when it is whole; an export that is stopped leaves none.
+    """
+    from cofire.store.export import capture_rows, store_rows
+    from cofire.store.export import export as export_graph
+
+    named = captures or []
+    refuse_both(named, {"--store": store, "--sae": sae})
+    opened = open_captures(named) if named else []
+    with nullcontext() if named else open_to_read(store) as source, stages("export") as advance:
+        place = export_graph(
+            lambda: capture_rows(opened, advance) if source is None else store_rows(source, sae or [], advance),
+            out,
+            format.value,
+            force=force,
+        )
+    notice(f"wrote {place}")

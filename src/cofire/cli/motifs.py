@@ -1,0 +1,140 @@
+"""`cofire motifs`: stars, cliques, paths and bi-fans of the co-firing graph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cofire.cli.common import StoreOption, open_captures, stages
+from cofire.cli.graphs import GraphCapturesArgument, open_to_read, refuse_both
+from cofire.cli.output import Format, emit, most_rows
+from cofire.cli.streaming import write_stream
+from cofire.errors import InputError
+
+if TYPE_CHECKING:
+    from cofire.analysis.motif_sources import MotifSource
+    from cofire.analysis.motifs import Motif
+
+COLUMNS = {"sae": "string", "kind": "string", "size": "integer", "score": "float", "members": "list<integer>"}
+
+
+class Kind(StrEnum):
+    """The motifs; see `cofire.analysis.motifs`."""
+
+    star = "star"
+    clique = "clique"
+    path = "path"
+    bifan = "bifan"
+
+
+class Measure(Enum):
+    """The measures of an edge that a motif can be scored by; no StrEnum, as `count` is a method of str."""
+
+    log_odds = "log_odds"
+    count = "count"
+    jaccard = "jaccard"
+    phi = "phi"
+    npmi = "npmi"
+    lift = "lift"
+    decoder_cosine = "decoder_cosine"
+
+
+def motifs(
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="star: a hub and the neighbours that co-fire with no other neighbour of it (one a hub). clique: all "
+            "co-fire. path: an induced path. bifan: two pairs, neither of which co-fires, all across do."
+        ),
+    ],
+    captures: GraphCapturesArgument = None,
+    store: StoreOption = None,
+    sae: Annotated[str | None, typer.Option(help="Search the SAE of this uid in the store.")] = None,
+    release: Annotated[str | None, typer.Option(help="Search every SAE of this release in the store.")] = None,
+    all_saes: Annotated[bool, typer.Option("--all", help="Search every SAE in the store.")] = False,
+    min_size: Annotated[int | None, typer.Option(help="Fewest latents.", show_default="4")] = None,
+    max_size: Annotated[
+        int | None, typer.Option(help="Most latents.", show_default="as --min-size; no bound for stars")
+    ] = None,
+    by: Annotated[
+        Measure, typer.Option(help="Measure that scores a motif: its least value over the motif's edges.")
+    ] = Measure.log_odds,
+    min_log_odds: Annotated[
+        float | None, typer.Option(help="Edges below it do not count as co-firing.", show_default="all edges count")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Print the so many best, best first; 0 prints all as they are found.",
+            show_default="50 as a table, 0 otherwise",
+        ),
+    ] = None,
+    format: Annotated[Format, typer.Option("--format", help="How to print them.")] = Format.table,  # noqa: A002 - the contract's name
+) -> None:
+    """Find the motifs of whole co-firing graphs, from counted captures or a store.
+
+    With --limit 0 each motif is printed as it is found, in ascending order of its latents, and Ctrl-C keeps what was
+    printed; otherwise the best are printed at the end, those whose score is undefined on an edge last. Memory grows
+    with the edges of one SAE and with --limit, not with the number of motifs.
+    """
+    from cofire.analysis.motif_sources import capture_sources
+    from cofire.analysis.motifs import checked_sizes
+    from cofire.queries.motif_search import store_sources
+
+    named = captures or []
+    checked_sizes(kind.value, min_size, max_size)
+    refuse_both(named, {"--store": store, "--sae": sae, "--release": release, "--all": all_saes})
+    if not named and [sae is not None, release is not None, all_saes].count(True) != 1:
+        raise InputError("which SAEs? name captures, or give one of --sae UID, --release NAME and --all")
+    with nullcontext() if named else open_to_read(store) as opened:
+        if opened is None:
+            sources = capture_sources(open_captures(named), by.value, min_log_odds)
+        else:
+            sources = store_sources(opened, sae=sae, release=release, by=by.value, min_log_odds=min_log_odds)
+        _print(sources, kind, by, min_size, max_size, most_rows(format, limit), format)
+
+
+def _print(
+    sources: Sequence[MotifSource],
+    kind: Kind,
+    by: Measure,
+    min_size: int | None,
+    max_size: int | None,
+    most: int,
+    format: Format,  # noqa: A002 - the contract's name
+) -> None:
+    from cofire.queries.frames import typed_frame
+    from cofire.queries.motif_search import best_motifs, stream_motifs
+
+    types = {**COLUMNS, "score": "integer" if by is Measure.count else "float"}
+    if most:
+        with _progress(shown=True) as progress:
+            found, more = best_motifs(
+                sources, kind.value, limit=most, min_size=min_size, max_size=max_size, progress=progress
+            )
+        rows = [_row(uid, motif) for uid, motif in found]
+        emit(typed_frame(list(types), list(types.values()), rows), format, cut=more)
+        return
+    # A bar would run through the rows where both go to one terminal.
+    with _progress(shown=not sys.stdout.isatty()) as progress:
+        stream = stream_motifs(sources, kind.value, min_size=min_size, max_size=max_size, progress=progress)
+        write_stream((_row(uid, motif) for uid, motif in stream), types, format)
+
+
+def _row(uid: str, motif: Motif) -> tuple[Any, ...]:
+    return uid, motif.kind, len(motif.members), motif.score, list(motif.members)
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[str, str, int, int], None] | None]:
+    if not shown:
+        yield None
+        return
+    with stages("motifs") as advance:
+        yield lambda uid, stage, done, total: advance(f"{uid}: {stage}", done, total)

@@ -1,0 +1,152 @@
+"""Motif search over the SAEs of a store, or over captures: the searches of `cofire.analysis.motifs` on either.
+
+    with open_store("cofire-store") as store:
+        for sae, motif in stream_motifs(store_sources(store, release="my-release"), "clique", min_size=4):
+            print(sae, motif.members, motif.score)
+        best, more = best_motifs(store_sources(store), "star", limit=20)
+
+The edges are streamed from the store once, the search runs here; no whole-graph pattern is asked of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from cofire.analysis.motif_sources import Edge, MotifSource, capture_sources
+from cofire.analysis.motifs import BestMotifs, Kind, Measure, Motif, checked_sizes, motifs
+from cofire.errors import QueryError
+from cofire.queries.library import nearest
+from cofire.schema.relationships import CO_FIRES
+from cofire.store import Store
+
+__all__ = ["best_motifs", "capture_sources", "store_sources", "stream_motifs"]
+
+Progress = Callable[[str, str, int, int], None]
+
+_READY = """MATCH (s:Sae {status: 'ready'})
+RETURN s.uid AS uid, s.release AS release, s.nEdges AS edges
+ORDER BY uid"""
+_EDGES = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
+MATCH (x)-[r:CO_FIRES]->(y:Latent)
+WHERE $least IS NULL OR r.logOdds >= $least
+RETURN x.index AS a, y.index AS b, """
+
+
+def store_sources(
+    store: Store,
+    *,
+    sae: str | None = None,
+    release: str | None = None,
+    by: Measure = "log_odds",
+    min_log_odds: float | None = None,
+) -> list[MotifSource]:
+    """Return the sources of a store's ready SAEs, in the order of their uids.
+
+    Args:
+        store: an open store; it stays open while the sources are read.
+        sae: only the SAE of this uid.
+        release: only the SAEs of this release.
+        by: the measure that scores the motifs.
+        min_log_odds: edges below it do not count as co-firing; None for no bound.
+
+    Raises:
+        QueryError: no such SAE or release, or its load is not complete.
+        StoreError: the store failed.
+    """
+    ready = store.read(_READY).rows
+    chosen = [row for row in ready if sae in (None, row[0]) and release in (None, row[1])]
+    if not chosen:
+        wanted, known = (sae, [row[0] for row in ready]) if sae is not None else (release, [row[1] for row in ready])
+        if wanted is None or not ready:
+            raise QueryError(f"{store.location} holds no SAE; load one with `cofire ingest`")
+        sort = "SAE" if sae is not None else "release"
+        raise QueryError(f"unknown {sort} {wanted}{nearest(wanted, known)}; `cofire saes` lists what is there")
+    return [MotifSource(row[0], int(row[2] or 0), partial(_edges, store, row[0], by, min_log_odds)) for row in chosen]
+
+
+def _edges(store: Store, sae: str, by: Measure, min_log_odds: float | None) -> Iterator[Edge]:
+    # The name comes from the schema, never from the user.
+    name = next(p.name for p in CO_FIRES.properties if p.name.lower() == by.replace("_", ""))
+    for _, (a, b, value) in store.stream(f"{_EDGES}r.{name} AS value", {"sae": sae, "least": min_log_odds}):
+        yield int(a), int(b), value
+
+
+def stream_motifs(
+    sources: Sequence[MotifSource],
+    kind: Kind,
+    *,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[str, Motif]]:
+    """Yield (SAE uid, motif) for every motif as it is found: by SAE, then in ascending order of the members.
+
+    Memory holds the graph of one SAE and does not grow with the number of motifs.
+
+    Args:
+        sources: from `store_sources` or `capture_sources`.
+        kind: star, clique, path or bifan; see `cofire.analysis.motifs` for what they are.
+        min_size: least number of latents; see `cofire.analysis.motifs.checked_sizes`.
+        max_size: largest number of latents.
+        progress: called with (SAE uid, "read" or "search", steps done, steps in all).
+
+    Raises:
+        InputError: the sizes do not fit the kind; raised here, before the first motif.
+        CaptureError, StoreError: a source cannot be read.
+    """
+    checked_sizes(kind, min_size, max_size)
+    return (
+        (source.sae, motif)
+        for source in sources
+        for motif in motifs(
+            source.graph(_step(progress, source.sae, "read")),
+            kind,
+            min_size=min_size,
+            max_size=max_size,
+            progress=_step(progress, source.sae, "search"),
+        )
+    )
+
+
+def best_motifs(
+    sources: Sequence[MotifSource],
+    kind: Kind,
+    *,
+    limit: int,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[tuple[str, Motif]], bool]:
+    """Return the `limit` motifs of the highest scores over all sources, and whether there are more.
+
+    Undefined scores come last, equal ones in the order of `stream_motifs`. Memory holds the graph of one SAE and as
+    many motifs as are asked for; partial motifs that can no longer be among the best are not followed.
+
+    Args:
+        sources: as `stream_motifs`.
+        kind: as `stream_motifs`.
+        limit: how many, at least 1.
+        min_size: as `stream_motifs`.
+        max_size: as `stream_motifs`.
+        progress: as `stream_motifs`.
+
+    Raises:
+        InputError, CaptureError, StoreError: as `stream_motifs`.
+    """
+    checked_sizes(kind, min_size, max_size)
+    best = BestMotifs(limit)
+    for source in sources:
+        best.search(
+            source.sae,
+            source.graph(_step(progress, source.sae, "read")),
+            kind,
+            min_size=min_size,
+            max_size=max_size,
+            progress=_step(progress, source.sae, "search"),
+        )
+    return best.best(), best.more
+
+
+def _step(progress: Progress | None, sae: str, stage: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else partial(progress, sae, stage)

@@ -1,0 +1,132 @@
+"""`cofire motifs`: what it prints in each format, how it streams, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from builders import make_capture, random_arrays
+from cofire.analysis.motif_sources import capture_sources
+from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.count import CountSettings, count
+from cofire.queries.motif_search import stream_motifs
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory: pytest.TempPathFactory) -> list[CaptureDir]:
+    folder = tmp_path_factory.mktemp("captures")
+    made = [
+        make_capture(folder / name, random_arrays(seed, n_latents=14), sae_id=name)
+        for seed, name in enumerate(("z", "a"))
+    ]
+    for capture in made:
+        count(capture, CountSettings(edges="all", min_count=1, min_lift=0.0))
+    return made
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+    from cofire.cli import run as run_line
+
+    def call(*arguments: str, expect: int = 0) -> tuple[str, str]:
+        code = run_line(["motifs", *arguments])
+        said = capsys.readouterr()
+        assert code == expect, said.err
+        return said.out, said.err
+
+    return call
+
+
+def test_the_command_prints_the_same_in_every_format(captures: list[CaptureDir], run: Any) -> None:
+    paths = [str(capture.path) for capture in captures]
+    options = ["--kind", "path", "--min-size", "3", "--by", "count", "--min-log-odds", "0.1"]
+    wanted = [
+        (sae, motif.kind, 3, motif.score, list(motif.members))
+        for sae, motif in stream_motifs(capture_sources(captures, "count", 0.1), "path", min_size=3)
+    ]
+    assert len(wanted) > 60
+    out, _ = run(*paths, *options, "--limit", "0", "--format", "json")
+    assert [tuple(row.values()) for row in json.loads(out)] == wanted
+    out, _ = run(*paths, *options, "--format", "csv")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["sae", "kind", "size", "score", "members"]
+    assert [(r[0], r[1], int(r[2]), int(r[3]), json.loads(r[4])) for r in rows[1:]] == wanted
+    out, said = run(*paths, *options)
+    assert out.count("path") == 50
+    assert "--limit 0 prints all" in said
+    out, _ = run(*paths, *options, "--limit", "0", "--format", "table")
+    assert out.count("path") == len(wanted)
+
+
+def test_parquet_goes_out_in_row_groups(captures: list[CaptureDir], monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    from cofire.cli import streaming
+    from cofire.cli.output import Format
+
+    class Out(io.StringIO):
+        buffer = io.BytesIO()
+
+    monkeypatch.setattr(sys, "stdout", Out())
+    monkeypatch.setattr(streaming, "PARQUET_ROWS", 2)
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for number in range(5):
+            yield "sae", number, None, [number]
+        raise KeyboardInterrupt
+
+    types = {"sae": "string", "size": "integer", "score": "float", "members": "list<integer>"}
+    with pytest.raises(KeyboardInterrupt):
+        streaming.write_stream(rows(), types, Format.parquet)
+    file = pq.ParquetFile(io.BytesIO(Out.buffer.getvalue()))
+    assert file.metadata.num_row_groups == 3
+    assert [row["size"] for row in file.read().to_pylist()] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("format_", ["json", "csv", "table"])
+def test_an_interrupt_leaves_whole_output(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from cofire.cli.output import Format
+    from cofire.cli.streaming import write_stream
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        yield "a", [1, 2]
+        yield "b", [3]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_stream(rows(), {"sae": "string", "members": "list<integer>"}, Format(format_))
+    out = capsys.readouterr().out
+    if format_ == "json":
+        assert json.loads(out) == [{"sae": "a", "members": [1, 2]}, {"sae": "b", "members": [3]}]
+    elif format_ == "csv":
+        assert out == 'sae,members\na,"[1, 2]"\nb,[3]\n'
+    else:
+        assert "1 2" in out
+        assert "b" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--kind", "clique"], "--sae UID"),
+        (["--kind", "clique", "--sae", "x", "--all"], "--sae UID"),
+        (["--kind", "clique", "CAPTURE", "--all"], "--all is for a store"),
+        (["--kind", "clique", "CAPTURE", "--store", "s"], "--store is for a store"),
+        (["--kind", "clique", "--min-size", "9", "CAPTURE"], "3 to 6"),
+        (["--kind", "ring", "CAPTURE"], "ring"),
+        (["--kind", "clique", "--by", "p", "CAPTURE"], "'p'"),
+        (["--kind", "clique", "nowhere"], "no capture at nowhere"),
+    ],
+)
+def test_wrong_input_is_one_line(captures: list[CaptureDir], run: Any, arguments: list[str], words: str) -> None:
+    arguments = [str(captures[0].path) if a == "CAPTURE" else a for a in arguments]
+    out, said = run(*arguments, expect=2)
+    assert out == ""
+    assert words in said
+    assert said.count("\n") == 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,40 +12,12 @@ import pytest
 from cofire import KnowledgeBase
 from cofire.queries.library import library
 from cofire.store import open_store
+from demo_script import QUESTIONS, demo, written
 from graphs import dump_graph, wipe
 
-ROOT = Path(__file__).parents[2]
 RELEASE = "smollm2-135m-instruct-res"
 SAE_12, SAE_18 = f"{RELEASE}/layer_12/batchtopk_2048", f"{RELEASE}/layer_18/batchtopk_2048"
-QUESTIONS = ("Which clusters of layer 12", "Which latents of layer 18", "In your own Cypher")
-
 pytestmark = pytest.mark.timeout(1800)
-
-
-def demo(*arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        [str(ROOT / "scripts/demo"), *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def written(place: Path) -> dict[str, int]:
-    """When each file of the captures was written."""
-    return {str(p): p.stat().st_mtime_ns for p in sorted((place / "capture").rglob("*")) if p.is_file()}
-
-
-@pytest.fixture(scope="module")
-def demo_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("demo") / "out"
-    answer = demo("--out", str(place))
-    for question in QUESTIONS:
-        assert question in answer
-    return place
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +65,10 @@ def parameters(kb: KnowledgeBase, name: str) -> list[dict[str, Any]]:
             "indices": [edges["a"].tolist() + edges["b"].tolist()],
             "cluster": clusters,
             "text": [" sister", "'s", "\n"],
-            "token": [" sister", "'s", "\n"],
+            "sae_a": [SAE_12],
+            "sae_b": [SAE_18],
+            "word": ["sister", "s", "no such word"],
+            "phrase": ["sister", "'s"],
         }
         if parameter.name in choices:
             sets = [{**one, parameter.name: value} for one in sets for value in choices[parameter.name]]

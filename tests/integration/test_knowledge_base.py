@@ -79,6 +79,9 @@ def test_the_library_is_a_frame(kb: KnowledgeBase, world: World) -> None:
         ("latent_card", {"sae": A, "index": 12}, f"latent 12 of {A}: its latents are 0 to 11"),
         ("edge_between", {"sae": A, "a": 1, "b": 99}, "latent 99 of"),
         ("edges_among", {"sae": A, "indices": [1, -1]}, "latent -1 of"),
+        ("compare_saes", {"sae_a": A, "sae_b": A[:-1]}, rf"unknown SAE .* \(did you mean {A}\?\)"),
+        ("matched_latents", {"sae_a": LOADING, "sae_b": A}, f"unknown SAE {LOADING}"),
+        ("nearest_decoders", {"sae": A, "index": 12}, "latent 12 of"),
         ("cluster_card", {"cluster": f"{A}/c-0"}, f"unknown cluster {A}/c-0"),
         ("latent_cards", {}, r"unknown query latent_cards \(did you mean latent_card\?\)"),
         ("latent_card", {"sea": A, "index": 1}, r"unknown parameter sea \(did you mean sae\?\)"),
@@ -175,6 +178,77 @@ def test_a_report_has_the_tables_of_the_capture(kb: KnowledgeBase, store: Store,
     with pytest.raises(QueryError, match=f"unknown SAE {uid}x"):
         kb.report(uid + "x", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_the_first_rows_alone_are_read_and_typed(kb: KnowledgeBase, world: World) -> None:
+    wanted = kb.query("strongest_neighbours", sae=B, index=0)
+    frame, more = kb.first_rows("strongest_neighbours", 2, sae=B, index=0)
+    pd.testing.assert_frame_equal(frame, wanted.head(2))
+    assert more
+    frame, more = kb.first_rows("strongest_neighbours", len(wanted), sae=B, index=0)
+    pd.testing.assert_frame_equal(frame, wanted)
+    assert not more
+    frame, more = kb.first_rows("strongest_neighbours", 2, sae=B, index=3)  # dead: no neighbours
+    assert frame.empty
+    assert frame.dtypes.equals(wanted.dtypes)
+    assert not more
+    with pytest.raises(QueryError, match="latent 12 of"):
+        kb.first_rows("strongest_neighbours", 2, sae=B, index=12)
+    frame, more = kb.first_rows("UNWIND range(1, 1000000) AS i RETURN i, $x AS x", 3, x="a")
+    assert (frame["i"].tolist(), frame["x"].tolist(), more) == ([1, 2, 3], ["a"] * 3, True)
+    frame, more = kb.first_rows("MATCH (n:Nothing) RETURN n.a AS a, n.b", 3)
+    assert (list(frame.columns), frame.empty, more) == (["a", "n.b"], True, False)
+    with pytest.raises(WriteRefused):
+        kb.first_rows("CREATE (n)", 3)
+
+
+OWN = """\
+// name: {name}
+// description: The latents of one SAE.
+// param sae: string - uid of the SAE
+// returns index: integer - index
+
+{text}
+"""
+LATENTS = "MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent) RETURN a.index AS index ORDER BY index"
+
+
+def test_queries_of_ones_own(
+    store: Store, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    texts = {
+        "mine": LATENTS,
+        "writes": "MATCH (s:Sae {uid: $sae}) SET s.layer = 1 RETURN s.layer AS index",
+        "other_column": LATENTS.replace("AS index ORDER BY index", "AS place"),
+        "other_type": LATENTS.replace("a.index AS", "a.uid AS"),
+        "no_cypher": "MATCH (n {uid: $sae} RETURN n.index AS index",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.cypher").write_text(OWN.format(name=name, text=text))
+    if store.kind == "neo4j":
+        server = request.getfixturevalue("neo4j_server")
+        monkeypatch.setenv("NEO4J_USERNAME", server.username)
+        monkeypatch.setenv("NEO4J_PASSWORD", server.password)
+    before = store.read("MATCH (s:Sae) RETURN s.uid, s.layer ORDER BY s.uid").rows
+    with KnowledgeBase(store.location, queries=tmp_path) as kb:
+        assert set(kb.queries()["name"]) == {*library(), *texts}
+        assert kb.query("mine", sae=A)["index"].tolist() == list(range(12))
+        assert [row["index"] for row in kb.iter("mine", sae=A)] == list(range(12))
+        assert kb.first_rows("mine", 2, sae=A)[0]["index"].tolist() == [0, 1]
+        assert "Sae" in kb.explain("mine", sae=A)
+        with pytest.raises(QueryError, match="unknown SAE"):
+            kb.query("mine", sae=A + "x")
+        for ask in (kb.query, kb.iter, kb.explain):
+            with pytest.raises(WriteRefused, match=r"writes\.cypher:6: SET would write"):
+                ask("writes", sae=A)
+        for name in ("other_column", "other_type", "no_cypher"):
+            with pytest.raises(QueryError, match=rf"{name}\.cypher:6: ") as error:
+                kb.query(name, sae=A)
+            assert error.value.exit_code == 2
+    assert store.read("MATCH (s:Sae) RETURN s.uid, s.layer ORDER BY s.uid").rows == before
+    monkeypatch.setenv("COFIRE_QUERIES", str(tmp_path))
+    with KnowledgeBase(store.location) as kb:
+        assert kb.query("mine", sae=B)["index"].tolist() == list(range(12))
 
 
 def test_explain_shows_the_plan(store: Store) -> None:

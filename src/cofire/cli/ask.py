@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import closing
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cofire.cli.common import StoreOption, notice, open_knowledge_base
+from cofire.cli.common import QueriesOption, StoreOption, known_queries, notice, open_knowledge_base
 from cofire.cli.output import Format, emit, most_rows
 from cofire.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from cofire.queries.knowledge_base import KnowledgeBase
 
 queries = typer.Typer(help="The query library.", no_args_is_help=True)
 
@@ -33,25 +25,29 @@ LimitOption = Annotated[
 
 
 @queries.command("list")
-def list_queries(format: FormatOption = Format.table) -> None:  # noqa: A002 - the contract's name of the option
-    """List the queries of the library."""
+def list_queries(
+    format: FormatOption = Format.table,  # noqa: A002 - the contract's name of the option
+    queries: QueriesOption = None,
+) -> None:
+    """List the queries of the library, and of your own folder."""
     import pandas as pd
-
-    from cofire.queries.library import library
 
     rows = [
         {"name": q.name, "parameters": ", ".join(p.name for p in q.parameters), "description": q.description}
-        for q in library().values()
+        for q in known_queries(queries).values()
     ]
     emit(pd.DataFrame(rows), format)
 
 
 @queries.command("show")
-def show_query(name: Annotated[str, typer.Argument(help="The query's name.")]) -> None:
+def show_query(
+    name: Annotated[str, typer.Argument(help="The query's name.")],
+    queries: QueriesOption = None,
+) -> None:
     """Print a query file: what it answers, its parameters and columns, its Cypher."""
     from cofire.queries.library import find_query
 
-    typer.echo(find_query(name).source, nl=False)
+    typer.echo(find_query(name, known_queries(queries)).source, nl=False)
 
 
 @queries.command("run")
@@ -62,14 +58,15 @@ def run_query(
     format: FormatOption = Format.table,  # noqa: A002 - the contract's name of the option
     limit: LimitOption = None,
     timeout: TimeoutOption = None,
+    queries: QueriesOption = None,
 ) -> None:
-    """Run a query of the library."""
+    """Run a query of the library or of your own folder."""
     from cofire.queries.library import find_query, parse_parameters
 
-    query = find_query(name)
-    parameters = parse_parameters(query, _pairs(param))
-    with open_knowledge_base(store, timeout) as kb:
-        frame, cut = _first_rows(kb.query, kb, name, parameters, most_rows(format, limit))
+    parameters = parse_parameters(find_query(name, known_queries(queries)), _pairs(param))
+    most = most_rows(format, limit)
+    with open_knowledge_base(store, timeout, queries) as kb:
+        frame, cut = kb.first_rows(name, most, **parameters) if most else (kb.query(name, **parameters), False)
     emit(frame, format, cut=cut)
 
 
@@ -78,12 +75,13 @@ def explain_query(
     name: Annotated[str, typer.Argument(help="The query's name.")],
     param: ParameterOption = None,
     store: StoreOption = None,
+    queries: QueriesOption = None,
 ) -> None:
     """Show the plan that the store makes for a query; nothing is run."""
     from cofire.queries.library import find_query, parse_parameters
 
-    parameters = parse_parameters(find_query(name), _pairs(param))
-    with open_knowledge_base(store) as kb:
+    parameters = parse_parameters(find_query(name, known_queries(queries)), _pairs(param))
+    with open_knowledge_base(store, queries=queries) as kb:
         typer.echo(kb.explain(name, **parameters).rstrip())
 
 
@@ -97,8 +95,9 @@ def cypher(
 ) -> None:
     """Run your own Cypher query; what would write is refused. Parameter values are JSON, or else text."""
     parameters = {name: _json_or_text(value) for name, value in _pairs(param).items()}
+    most = most_rows(format, limit)
     with open_knowledge_base(store, timeout) as kb:
-        frame, cut = _first_rows(kb.cypher, kb, text, parameters, most_rows(format, limit))
+        frame, cut = kb.first_rows(text, most, **parameters) if most else (kb.cypher(text, **parameters), False)
     emit(frame, format, cut=cut)
 
 
@@ -109,21 +108,6 @@ def saes(store: StoreOption = None, format: FormatOption = Format.table) -> None
     if frame.empty:
         notice("the store holds no SAE yet; load one with `cofire ingest CAPTURE --store ...`")
     emit(frame, format)
-
-
-def _first_rows(
-    ask: Callable[..., pd.DataFrame], kb: KnowledgeBase, text: str, parameters: dict[str, Any], most: int
-) -> tuple[pd.DataFrame, bool]:
-    """Return the first `most` rows (0: all) without reading many more, and whether there are more."""
-    from cofire.queries.frames import untyped_frame
-
-    if most:
-        with closing(kb.iter(text, **parameters)) as rows:
-            first = list(islice(rows, most + 1))
-        if first:
-            frame = untyped_frame(list(first[0]), [tuple(row.values()) for row in first[:most]])
-            return frame, len(first) > most
-    return ask(text, **parameters), False
 
 
 def _pairs(given: list[str] | None) -> dict[str, str]:

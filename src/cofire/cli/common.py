@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,12 +23,18 @@ from rich.status import Status
 if TYPE_CHECKING:
     from cofire.ingest.capture_dir import CaptureDir
     from cofire.queries.knowledge_base import KnowledgeBase
+    from cofire.queries.library import Query
     from cofire.settings import Settings
 
 CapturesArgument = Annotated[list[Path], typer.Argument(help="Capture directories, or directories of several.")]
 StoreOption = Annotated[
     str | None,
     typer.Option("--store", help="Directory (embedded) or bolt://, neo4j://, neo4j+s:// URL.", show_default=False),
+]
+
+QueriesOption = Annotated[
+    Path | None,
+    typer.Option("--queries", help="Folder of query files of your own, besides the library.", show_default=False),
 ]
 
 
@@ -94,12 +100,19 @@ def settings_of(store: str | None = None, **flags: object) -> Settings:
     return load_settings(store=store, **flags)
 
 
-def open_knowledge_base(store: str | None, timeout: float | None = None) -> KnowledgeBase:
+def open_knowledge_base(store: str | None, timeout: float | None = None, queries: Path | None = None) -> KnowledgeBase:
     """Open the store that the flags and settings name, for reading."""
     from cofire.queries.knowledge_base import KnowledgeBase
 
     settings = settings_of(store, timeout=timeout)
-    return KnowledgeBase(settings.store, timeout=settings.timeout)
+    return KnowledgeBase(settings.store, timeout=settings.timeout, queries=queries)
+
+
+def known_queries(queries: Path | None) -> Mapping[str, Query]:
+    """Return the library and the queries of the folder that the flag or the settings name."""
+    from cofire.queries.library import queries_with
+
+    return queries_with(settings_of(queries=None if queries is None else str(queries)).queries)
 
 
 def open_captures(paths: list[Path]) -> list[CaptureDir]:

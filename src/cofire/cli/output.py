@@ -13,6 +13,7 @@ from cofire.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_ROWS = 1_000_000_000
 TABLE_ROWS = 50
 CELL = 120
 PIPE_WIDTH = 160
@@ -29,7 +30,9 @@ class Format(StrEnum):
 
 def most_rows(format: Format, limit: int | None) -> int:  # noqa: A002 - the contract's name
     """Return how many rows to print at most, 0 for all: `limit`, else 50 as a table and all otherwise."""
-    return limit if limit is not None else (TABLE_ROWS if format is Format.table else 0)
+    if limit is None:
+        return TABLE_ROWS if format is Format.table else 0
+    return min(limit, MOST_ROWS)
 
 
 def emit(frame: pd.DataFrame, format: Format, *, cut: bool = False) -> None:  # noqa: A002 - the contract's name

@@ -34,13 +34,15 @@ def migrate(
 ) -> None:
     """Bring a store that an older cofire made to this one's schema. Can be interrupted and run again."""
     from cofire.store import open_store
-    from cofire.store.versions import VERSION, found_version, pending
+    from cofire.store.versions import VERSION, check_version, found_version, pending
     from cofire.store.versions import migrate as migrate_store
 
     settings = settings_of(store)
     password = settings.password.get_secret_value() if settings.password else None
     with open_store(settings.store, settings.username, password, settings.database, any_version=True) as target:
         found = found_version(target)
+        if found is not None and found > VERSION:
+            check_version(target)
         steps = [] if found is None else pending(found)
         if dry_run:
             for step in steps:

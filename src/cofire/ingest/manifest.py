@@ -129,14 +129,21 @@ class Manifest(_Part):
         return manifest
 
 
+LONGEST_NAME = 1000
+"""Neo4j cannot index a text of 8 KB, and a uid is made of both names, of up to 4 bytes a character."""
+
+
 def check_identity(release: str, sae_id: str) -> None:
     """Refuse a release or SAE id that could not be part of a uid.
 
     Raises:
-        InputError: one is empty, holds white space, a colon or a control character, or starts or ends with a slash.
+        InputError: one is empty or longer than LONGEST_NAME, holds white space, a colon or a control character, or
+            starts or ends with a slash.
     """
     for what, text in (("release", release), ("SAE id", sae_id)):
         plain = text.isprintable() and not any(c.isspace() or c == ":" for c in text)
+        if len(text) > LONGEST_NAME:
+            raise InputError(f"{what} {text[:40]}... has {len(text):,} characters; {LONGEST_NAME:,} are the most")
         if not text or not plain or text.strip("/") != text or "//" in text:
             raise InputError(
                 f"{what} {text!r} cannot name an SAE: use letters, digits and marks, no spaces, no colon, "

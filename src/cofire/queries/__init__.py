@@ -17,7 +17,12 @@ The format of a query file. Its first lines are comments, the header; what follo
   inclusive bounds of a number; either may be left out. DEFAULT is JSON; without one the parameter is required.
 - `returns NAME: TYPE [or null] - MEANING`, once for each result column, in order.
 - A line `//   ...` (three blanks) goes on with the line before it.
+- Where the two stores need different Cypher, a line `// only: neo4j` right below the header begins the text for Neo4j
+  and a line `// only: embedded` the other; both give the same columns and rows.
 
 Rules for the text, which tests hold: it reads only SAEs with status 'ready'; it says how its rows are ordered, down
 to the last tie; values come in as parameters alone; it gives the same rows on Neo4j and on the embedded store.
+
+A folder of a user's own (`--queries DIR`, `KnowledgeBase(queries=DIR)`) has files of the same format. Their names must
+not be those of the library, and their texts pass the read-only guard before they are run.
 """

@@ -17,7 +17,7 @@
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[:IN]->(cx:Cluster)
 WITH x, cx
-MATCH (x)-[r:CO_FIRES]->(y:Latent) WHERE r.logOdds >= $min_log_odds
+MATCH (x)-[r:CO_FIRES]->(y) WHERE r.logOdds >= $min_log_odds
 WITH x, cx, r, y
 MATCH (y)-[:IN]->(cy:Cluster) WHERE cy.uid <> cx.uid
 WITH x, cx, r, y, cy, cx.uid < cy.uid AS straight

@@ -16,7 +16,7 @@ MATCH (s:Sae {uid: c.sae, status: 'ready'})
 WITH c
 MATCH (c)<-[i:IN]-(m:Latent)
 RETURN m.index AS index, i.role AS role, i.strength AS strength,
-       COUNT { MATCH (m)-[r:CO_FIRES]-(:Latent)-[:IN]->(c) WHERE r.logOdds > 0 } AS partners_inside,
-       COUNT { (m)-[:CO_FIRES]-(:Latent) } AS partners, m.firingCount AS firing_count, m.frequency AS frequency,
+       COUNT { MATCH (m)-[r:CO_FIRES]-()-[:IN]->(c) WHERE r.logOdds > 0 } AS partners_inside,
+       COUNT { (m)-[:CO_FIRES]-() } AS partners, m.firingCount AS firing_count, m.frequency AS frequency,
        m.topTokens AS top_tokens
 ORDER BY strength DESC, index

@@ -19,7 +19,7 @@ WITH c
 MATCH (s:Sae {uid: c.sae, status: 'ready'})
 WITH c
 MATCH (c)<-[:IN]-(a:Latent)
-MATCH (a)-[r:CO_FIRES]->(b:Latent)-[:IN]->(c)
+MATCH (a)-[r:CO_FIRES]->(b)-[:IN]->(c)
 RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
        r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
        r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b, r.decoderCosine AS decoder_cosine

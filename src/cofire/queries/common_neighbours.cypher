@@ -16,10 +16,20 @@ MATCH (s:Sae {uid: $sae, status: 'ready'})
 WITH s.uid + '/' + toString($a) AS uid_a, s.uid + '/' + toString($b) AS uid_b
 MATCH (a:Latent {uid: uid_a})
 MATCH (b:Latent {uid: uid_b})
-WITH a, b
-MATCH (a)-[x:CO_FIRES]-(c:Latent)-[y:CO_FIRES]-(b)
-RETURN c.index AS index, CASE WHEN x.logOdds <= y.logOdds THEN x.logOdds ELSE y.logOdds END AS weaker_log_odds,
-       x.logOdds AS log_odds_a, y.logOdds AS log_odds_b, x.count AS count_a, y.count AS count_b,
-       c.topTokens AS top_tokens
+WITH a, b WHERE a.uid <> b.uid
+// The partners of both, put together by latent: to go on from each partner of a would visit all of theirs.
+UNWIND [a, b] AS latent
+MATCH (latent)-[r:CO_FIRES]-(c)
+WITH c.index AS index, count(*) AS ends, max(CASE WHEN latent.index = $a THEN r.logOdds END) AS log_odds_a,
+     max(CASE WHEN latent.index = $b THEN r.logOdds END) AS log_odds_b,
+     max(CASE WHEN latent.index = $a THEN r.count END) AS count_a,
+     max(CASE WHEN latent.index = $b THEN r.count END) AS count_b
+WHERE ends = 2
+WITH index, CASE WHEN log_odds_a <= log_odds_b THEN log_odds_a ELSE log_odds_b END AS weaker_log_odds,
+     log_odds_a, log_odds_b, count_a, count_b
 ORDER BY weaker_log_odds DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
+WITH index, weaker_log_odds, log_odds_a, log_odds_b, count_a, count_b, $sae + '/' + toString(index) AS uid
+MATCH (c:Latent {uid: uid})
+RETURN index, weaker_log_odds, log_odds_a, log_odds_b, count_a, count_b, c.topTokens AS top_tokens
+ORDER BY weaker_log_odds DESC, index

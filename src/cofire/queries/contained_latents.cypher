@@ -16,7 +16,7 @@
 // returns container_tokens: list<string> or null - the tokens that the container fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
-MATCH (x)-[r:CO_FIRES]-(y:Latent)
+MATCH (x)-[r:CO_FIRES]-(y)
 WITH x, y, r, CASE WHEN x.index < y.index THEN r.pBGivenA ELSE r.pAGivenB END AS p,
      CASE WHEN x.index < y.index THEN r.pAGivenB ELSE r.pBGivenA END AS reverse
 WHERE p >= $min_p AND reverse <= $max_reverse

@@ -14,7 +14,7 @@
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
 WHERE a.frequency >= $min_frequency
 WITH a.index AS index, a.frequency AS frequency, a.firingCount AS firing_count, a.mean AS mean, a.max AS max,
-     COUNT { (a)-[:CO_FIRES]-(:Latent) } AS partners, a.topTokens AS top_tokens
+     COUNT { (a)-[:CO_FIRES]-() } AS partners, a.topTokens AS top_tokens
 RETURN index, frequency, firing_count, mean, max, partners, top_tokens
 ORDER BY frequency DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

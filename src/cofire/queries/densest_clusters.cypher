@@ -28,7 +28,7 @@ WITH c, collect(m) AS members
 RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, c.density AS density,
        c.centralization AS centralization, c.transitivity AS transitivity, c.maxCliqueShare AS max_clique_share,
        c.gini AS gini,
-       COUNT { MATCH (c)<-[:IN]-(:Latent)-[r:CO_FIRES]->(:Latent)-[:IN]->(c) WHERE r.logOdds > 0 } AS edges,
+       COUNT { MATCH (c)<-[:IN]-()-[r:CO_FIRES]->()-[:IN]->(c) WHERE r.logOdds > 0 } AS edges,
        [m IN members | m.index] AS members,
        [m IN members | coalesce(m.topTokens, [])[..$n_tokens]] AS member_tokens
 ORDER BY density IS NULL, density DESC, size DESC, cluster

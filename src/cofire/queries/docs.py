@@ -12,11 +12,17 @@ __all__ = ["queries_page"]
 _HEAD = """\
 # The query library
 
-Made from the headers of `src/cofire/queries/*.cypher`; do not edit. Every query runs unchanged on Neo4j and on the
-embedded store, reads only SAEs whose load is complete, and gives its rows in an order that is the same on both.
+Made from the headers of `src/cofire/queries/*.cypher`; do not edit. Every query gives the same rows in the same order
+on Neo4j and on the embedded store, and reads only SAEs whose load is complete. Most have one text for both; a few have
+one for each.
 
     cofire query run strongest_neighbours -p sae=RELEASE/SAE_ID -p index=42
     kb.query("strongest_neighbours", sae="RELEASE/SAE_ID", index=42)
+
+A folder of your own files, of the same format, is added by `--queries DIR`, `KnowledgeBase(..., queries=DIR)` or
+COFIRE_QUERIES. Their names must not be those of the library, and what would write is refused.
+
+    cofire query run my_question --queries my-queries -p sae=RELEASE/SAE_ID
 
 A query gives all its rows unless `limit` says otherwise. The files can be pasted into Neo4j Browser; set the parameters
 there first.

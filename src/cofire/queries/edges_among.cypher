@@ -20,7 +20,7 @@ UNWIND $indices AS wanted
 WITH DISTINCT s.uid + '/' + toString(wanted) AS uid
 MATCH (a:Latent {uid: uid})
 WITH a
-MATCH (a)-[r:CO_FIRES]->(b:Latent) WHERE b.index IN $indices
+MATCH (a)-[r:CO_FIRES]->(b) WHERE b.index IN $indices
 RETURN a.index AS a, b.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
        r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
        r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b, r.decoderCosine AS decoder_cosine

@@ -19,7 +19,7 @@
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster) WHERE c.sae = s.uid AND c.size >= $min_size AND c.centralization >= $min_centralization
 MATCH (c)<-[i:IN]-(m:Latent)
-WITH c, m, i, COUNT { MATCH (m)-[r:CO_FIRES]-(:Latent)-[:IN]->(c) WHERE r.logOdds > 0 } AS partners
+WITH c, m, i, COUNT { MATCH (m)-[r:CO_FIRES]-()-[:IN]->(c) WHERE r.logOdds > 0 } AS partners
 ORDER BY c.uid, partners DESC, i.strength DESC, m.index
 WITH c, collect(m) AS members
 RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, c.centralization AS centralization,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from cofire.errors import CofireError, QueryError
-from cofire.queries.library import Query, find_query, library, nearest
+from cofire.errors import QueryError
+from cofire.queries.library import Query, find_query, nearest, queries_with
 from cofire.settings import load_settings
 from cofire.store import open_store
+from cofire.store.lexer import returned_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +45,11 @@ class KnowledgeBase:
         password: of the server; by default NEO4J_PASSWORD.
         database: of the server; by default NEO4J_DATABASE, then `neo4j`.
         timeout: seconds that one answer may take; None for no limit.
+        queries: a folder of query files of one's own, known besides the library (see `cofire.queries`); by default what
+            COFIRE_QUERIES or `cofire.toml` says.
 
     Raises:
+        QueryError: the folder cannot be read, a file in it is wrong, or has the name of a query of the library.
         StoreError: there is no store, or its server cannot be reached.
         StoreBusy: another process holds the store and cannot share it.
     """
@@ -56,10 +62,16 @@ class KnowledgeBase:
         password: str | None = None,
         database: str | None = None,
         timeout: float | None = None,
+        queries: str | Path | None = None,
     ) -> None:
         settings = load_settings(
-            store=None if location is None else str(location), username=username, password=password, database=database
+            store=None if location is None else str(location),
+            username=username,
+            password=password,
+            database=database,
+            queries=None if queries is None else str(queries),
         )
+        self._queries = queries_with(settings.queries)
         secret = settings.password
         self._timeout = timeout
         self._store = open_store(
@@ -82,7 +94,7 @@ class KnowledgeBase:
         self._store.close()
 
     def query(self, name: str, /, **parameters: Any) -> pd.DataFrame:
-        """Run a query of the library and return all its rows.
+        """Run a query of the library, or of one's own folder, and return all its rows.
 
         Args:
             name: the query's name; `queries()` lists them.
@@ -95,12 +107,33 @@ class KnowledgeBase:
         Raises:
             QueryError: the query, a parameter, the SAE, the latent or the cluster is unknown (the nearest name is
                 given), or a parameter is missing or of the wrong type.
+            WriteRefused: a query of one's own folder would write.
         """
-        from cofire.queries.frames import typed_frame
+        query = find_query(name, self._queries)
+        return _frame(query, self._rows(query, parameters))
 
-        query = find_query(name)
-        rows = self._rows(query, parameters)
-        return typed_frame([c.name for c in query.columns], [c.type.base for c in query.columns], rows)
+    def first_rows(self, query: str, most: int, /, **parameters: Any) -> tuple[pd.DataFrame, bool]:
+        """Return the first rows alone, without reading many more.
+
+        Args:
+            query: the name of a query, if it is a single word; else Cypher.
+            most: at most so many rows, 1 or more.
+            **parameters: as for `query` and `cypher`.
+
+        Returns:
+            The rows, typed as `query` or `cypher` types them, and whether there are more.
+
+        Raises:
+            QueryError, WriteRefused: as `query` and `cypher`.
+        """
+        from cofire.queries.frames import untyped_frame
+
+        with closing(self.iter(query, **parameters)) as rows:
+            first = [tuple(row.values()) for row in islice(rows, most + 1)]
+        more = len(first) > most
+        if _SINGLE_WORD.fullmatch(query):
+            return _frame(find_query(query.strip(), self._queries), first[:most]), more
+        return untyped_frame(returned_columns(query), first[:most]), more
 
     def cypher(self, text: str, /, **parameters: Any) -> pd.DataFrame:
         """Run Cypher of one's own that only reads, and return all its rows.
@@ -140,9 +173,9 @@ class KnowledgeBase:
             QueryError, WriteRefused: as `query` and `cypher`.
         """
         if _SINGLE_WORD.fullmatch(query):
-            found = find_query(query.strip())
-            bound = found.bind(parameters)
-            return self._stream(found.text, bound, found)
+            found = find_query(query.strip(), self._queries)
+            text, bound = found.prepare(self._store, parameters)
+            return self._stream(text, bound, found)
         self._store.guard(query, parameters)
         return self._stream(query, parameters, None)
 
@@ -151,15 +184,15 @@ class KnowledgeBase:
         return self.query("saes")
 
     def queries(self) -> pd.DataFrame:
-        """Return the library, one row a query: name, signature, description, columns."""
+        """Return the queries, the library's and one's own, one row each: name, signature, description, columns."""
         from cofire.queries.frames import typed_frame
 
-        rows = [(q.name, q.signature, q.description, [c.name for c in q.columns]) for q in library().values()]
+        rows = [(q.name, q.signature, q.description, [c.name for c in q.columns]) for q in self._queries.values()]
         names = ("name", "signature", "description", "columns")
         return typed_frame(names, ("string", "string", "string", "list<string>"), rows)
 
     def explain(self, name: str, /, **parameters: Any) -> str:
-        """Return the server's plan for a query of the library, as the server prints it. Nothing is run.
+        """Return the server's plan for a query, as the server prints it. Nothing is run.
 
         Args:
             name: the query's name.
@@ -167,9 +200,10 @@ class KnowledgeBase:
 
         Raises:
             QueryError: the query or a parameter is unknown, missing or of the wrong type.
+            WriteRefused: a query of one's own folder would write.
         """
-        query = find_query(name)
-        return self._store.explain(query.text, query.bind(parameters))
+        text, bound = find_query(name, self._queries).prepare(self._store, parameters)
+        return self._store.explain(text, bound)
 
     def report(self, sae: str, out: str | Path) -> Path:
         """Write one self-contained HTML page about an SAE, and its pictures as PNG files.
@@ -203,8 +237,8 @@ class KnowledgeBase:
         return report_data(self._store, sae, self._timeout)
 
     def _rows(self, query: Query, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        bound = query.bind(parameters)
-        answer = self._store.read(query.text, bound, self._timeout)
+        text, bound = query.prepare(self._store, parameters)
+        answer = self._store.read(text, bound, self._timeout)
         if answer.rows:
             _same_columns(query, answer.columns)
         else:
@@ -216,6 +250,8 @@ class KnowledgeBase:
     ) -> Generator[dict[str, Any], None, None]:
         none = True
         for columns, row in self._store.stream(text, parameters, self._timeout):
+            if none and query is not None:
+                _same_columns(query, columns)
             none = False
             yield dict(zip(columns, row, strict=True))
         if none and query is not None:
@@ -223,6 +259,9 @@ class KnowledgeBase:
 
     def _explain_nothing(self, bound: dict[str, Any]) -> None:
         """Raise QueryError where an answer has no rows because its SAE, latent or cluster does not exist."""
+        for parameter in ("sae_a", "sae_b"):
+            if parameter in bound:
+                self._known_sae(bound[parameter])
         if "sae" in bound:
             latents = self._known_sae(bound["sae"])
             indices = [bound[p] for p in ("index", "a", "b") if p in bound] + list(bound.get("indices", []))
@@ -246,10 +285,19 @@ MATCH (s:Sae) WHERE s.uid = c.sae AND s.status = 'ready'
 RETURN c.uid AS cluster"""
 
 
+def _frame(query: Query, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    from cofire.queries.frames import typed_frame
+
+    try:
+        return typed_frame([c.name for c in query.columns], [c.type.base for c in query.columns], rows)
+    except (TypeError, ValueError) as error:
+        raise QueryError(f"{query.file}:{query.line}: a column is not of the type in the header: {error}") from error
+
+
 def _same_columns(query: Query, columns: tuple[str, ...]) -> None:
     declared = tuple(column.name for column in query.columns)
     if columns != declared:
-        raise CofireError(f"{query.file}:{query.line}: it returns {', '.join(columns)}, its header says otherwise")
+        raise QueryError(f"{query.file}:{query.line}: it returns {', '.join(columns)}, its header says otherwise")
 
 
 def _unknown_sae(uid: str, ready: list[str]) -> str:

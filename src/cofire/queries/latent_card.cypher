@@ -28,6 +28,6 @@ WITH a
 OPTIONAL MATCH (a)-[i:IN]->(c:Cluster)
 RETURN a.index AS index, a.firingCount AS firing_count, a.frequency AS frequency, a.mean AS mean, a.std AS std,
        a.max AS max, a.threshold AS threshold, a.mu AS mu, a.muRule AS mu_rule, a.dead AS dead,
-       a.topTokens AS top_tokens, COUNT { (a)-[:CO_FIRES]-(:Latent) } AS partners,
+       a.topTokens AS top_tokens, COUNT { (a)-[:CO_FIRES]-() } AS partners,
        c.uid AS cluster, i.role AS role, i.strength AS strength, c.size AS cluster_size, c.structure AS structure,
        a.histogram AS histogram

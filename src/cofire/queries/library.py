@@ -9,16 +9,27 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cofire.errors import CofireError, QueryError
+from cofire.errors import QueryError, WriteRefused
 from cofire.queries.values import SCALARS, ValueType, check_value, parse_value
 
 if TYPE_CHECKING:
     from cofire.store import Rows, Store
 
-__all__ = ["Column", "Parameter", "Query", "find_query", "library", "nearest", "parse_parameters", "read_query"]
+__all__ = [
+    "Column",
+    "Parameter",
+    "Query",
+    "find_query",
+    "library",
+    "nearest",
+    "parse_parameters",
+    "queries_with",
+    "read_query",
+]
 
 _NAME = re.compile(r"name:\s*(?P<name>\S+)$")
 _DESCRIPTION = re.compile(r"description:\s*(?P<description>\S.*)$")
@@ -31,6 +42,8 @@ _TYPE = re.compile(
     r"(?:\s+(?P<low>-?\d+(?:\.\d+)?)?(?P<range>\.\.)(?P<high>-?\d+(?:\.\d+)?)?)?"
     r"(?P<null>\s+or null)?"
 )
+_ONLY = re.compile(r"//\s*only:\s*(?P<kind>\S*)\s*")
+_KINDS = ("neo4j", "embedded")
 # Strings, quoted names and comments, in which a `$` is no parameter.
 _OPAQUE = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|//[^\n]*|/\*.*?\*/", re.DOTALL)
 
@@ -69,10 +82,12 @@ class Query:
         description: what it answers.
         parameters: in the order of the header.
         columns: in the order of the result.
-        text: the Cypher, without the header.
+        text: the Cypher, without the header; of a file with two bodies, that for Neo4j.
         source: the whole file.
         file: the file that it was read from.
         line: the line on which its Cypher begins.
+        embedded_text: the Cypher for the embedded store, where the file has two bodies.
+        trusted: it is of cofire's own library; the text of a user's file passes the read-only guard before it is run.
     """
 
     name: str
@@ -83,6 +98,12 @@ class Query:
     source: str
     file: str
     line: int
+    embedded_text: str | None = None
+    trusted: bool = True
+
+    def text_for(self, kind: str) -> str:
+        """Return the Cypher for one kind of store, "neo4j" or "embedded"."""
+        return self.embedded_text if kind == "embedded" and self.embedded_text is not None else self.text
 
     @property
     def signature(self) -> str:
@@ -111,14 +132,30 @@ class Query:
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
                 raise QueryError(f"query {self.name}: unknown parameter {name}{nearest(name, known)}; {takes}")
 
+    def prepare(self, store: Store, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return the text for the store and the checked parameters; a user's text is checked, too.
+
+        Raises:
+            QueryError: see `bind`; or the server does not accept a user's text.
+            WriteRefused: a user's text would write.
+        """
+        text, bound = self.text_for(store.kind), self.bind(parameters)
+        if not self.trusted:
+            try:
+                store.guard(text, bound)
+            except (QueryError, WriteRefused) as error:
+                raise type(error)(f"{self.file}:{self.line}: {error}") from error
+        return text, bound
+
     def __call__(self, store: Store, timeout: float | None = None, /, **parameters: Any) -> Rows:
         """Ask the store; returns its rows, in the order and with the columns of the header.
 
         Raises:
-            QueryError: see `bind`.
+            QueryError, WriteRefused: see `prepare`.
             TimeLimit: the answer took longer than `timeout` seconds.
         """
-        return store.read(self.text, self.bind(parameters), timeout)
+        text, bound = self.prepare(store, parameters)
+        return store.read(text, bound, timeout)
 
 
 @functools.cache
@@ -126,7 +163,7 @@ def library() -> Mapping[str, Query]:
     """Return every query by its name, in the order of the names.
 
     Raises:
-        CofireError: a file's header is wrong; the message gives file and line.
+        QueryError: a file's header is wrong; the message gives file and line.
     """
     folder = importlib.resources.files("cofire.queries")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".cypher")), key=lambda f: f.name)
@@ -134,16 +171,44 @@ def library() -> Mapping[str, Query]:
     return MappingProxyType({query.name: query for query in queries})
 
 
-def find_query(name: str) -> Query:
-    """Return the query of that name.
+def queries_with(folder: str | Path | None) -> Mapping[str, Query]:
+    """Return the library together with the queries of a user's folder, which come after it.
+
+    Args:
+        folder: a directory of `.cypher` files of the same format; None for the library alone.
+
+    Raises:
+        QueryError: there is no such directory or nothing in it, a file is wrong (the message gives file and line), or
+            it has the name of a query of the library.
+    """
+    if folder is None:
+        return library()
+    try:
+        files = sorted(file for file in Path(folder).iterdir() if file.suffix == ".cypher")
+        sources = [(file, file.read_text(encoding="utf-8")) for file in files]
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"the folder of queries {folder} cannot be read: {error}; give a directory") from error
+    if not sources:
+        raise QueryError(f"{folder} has no .cypher file; `cofire query show saes` shows what one looks like")
+    queries = dict(library())
+    for file, source in sources:
+        query = read_query(source, str(file), trusted=False)
+        if query.name in queries:
+            raise QueryError(f"{file}:1: the library has a query {query.name}; give this one another name")
+        queries[query.name] = query
+    return MappingProxyType(queries)
+
+
+def find_query(name: str, queries: Mapping[str, Query] | None = None) -> Query:
+    """Return the query of that name, of `queries`, by default those of the library.
 
     Raises:
         QueryError: there is none; the message gives the nearest name.
     """
-    queries = library()
-    if name not in queries:
-        raise QueryError(f"unknown query {name}{nearest(name, queries)}; `cofire query list` shows all {len(queries)}")
-    return queries[name]
+    known = library() if queries is None else queries
+    if name not in known:
+        raise QueryError(f"unknown query {name}{nearest(name, known)}; `cofire query list` shows all {len(known)}")
+    return known[name]
 
 
 def parse_parameters(query: Query, given: Mapping[str, str]) -> dict[str, Any]:
@@ -166,18 +231,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-def read_query(source: str, file: str) -> Query:
+def read_query(source: str, file: str, *, trusted: bool = True) -> Query:
     """Read one query file.
 
     Args:
         source: the file's text.
-        file: its name, `NAME.cypher`, for the messages and to compare with the header's name.
+        file: its path or name, `NAME.cypher`, for the messages and to compare with the header's name.
+        trusted: see `Query`.
 
     Raises:
-        CofireError: the header or the text is wrong; the message begins with file:line.
+        QueryError: the header or the text is wrong; the message begins with file:line.
     """
     header, line = _header(source, file)
-    text = "".join(source.splitlines(keepends=True)[line - 1 :]).strip()
+    bodies = _bodies(source.splitlines(keepends=True), line, file)
     names: list[str] = []
     descriptions: list[str] = []
     parameters: list[Parameter] = []
@@ -193,20 +259,23 @@ def read_query(source: str, file: str) -> Query:
         elif match := _RETURNS.match(entry):
             columns.append(Column(match["name"], _type(match["type"], where), match["description"]))
         else:
-            raise CofireError(f"{where}: not a header line: {entry!r}; see cofire.queries for the format")
-    stem = file.removesuffix(".cypher")
+            raise QueryError(f"{where}: not a header line: {entry!r}; see cofire.queries for the format")
+    stem = Path(file).name.removesuffix(".cypher")
     if names != [stem] or not stem.isidentifier():
-        raise CofireError(f"{file}:1: needs one line `// name: {stem}`, and that an identifier")
+        raise QueryError(f"{file}:1: needs one line `// name: {stem}`, and that an identifier")
     if len(descriptions) != 1:
-        raise CofireError(f"{file}:1: needs one line `// description: ...`")
+        raise QueryError(f"{file}:1: needs one line `// description: ...`")
     if not columns:
-        raise CofireError(f"{file}:1: needs a line `// returns NAME: TYPE - MEANING` for each column")
-    if not text:
-        raise CofireError(f"{file}:{line}: the header has no Cypher after it")
+        raise QueryError(f"{file}:1: needs a line `// returns NAME: TYPE - MEANING` for each column")
     _unique("param", [p.name for p in parameters], file)
     _unique("returns", [c.name for c in columns], file)
-    _same_parameters({p.name for p in parameters}, text, f"{file}:{line}")
-    return Query(stem, descriptions[0], tuple(parameters), tuple(columns), text, source, file, line)
+    for first, text in bodies.values():
+        _same_parameters({p.name for p in parameters}, text, f"{file}:{first}")
+    first, text = bodies["neo4j"]
+    other = bodies["embedded"][1] if bodies["embedded"][1] != text else None
+    return Query(
+        stem, descriptions[0], tuple(parameters), tuple(columns), text, source, file, first, other, trusted=trusted
+    )
 
 
 def _header(source: str, file: str) -> tuple[list[tuple[int, str]], int]:
@@ -215,13 +284,36 @@ def _header(source: str, file: str) -> tuple[list[tuple[int, str]], int]:
     lines = source.splitlines()
     number = 0
     for number, line in enumerate(lines, start=1):
+        if _ONLY.fullmatch(line):
+            return entries, number
         if line.startswith("//   ") and entries:
             entries[-1] = (entries[-1][0], f"{entries[-1][1]} {line[5:].strip()}")
         elif line.startswith("//"):
             entries.append((number, line[2:].strip()))
         elif line.strip():
             return entries, number
-    raise CofireError(f"{file}:{max(number, 1)}: there is no Cypher; write it below the header")
+    raise QueryError(f"{file}:{max(number, 1)}: there is no Cypher; write it below the header")
+
+
+def _bodies(lines: list[str], begin: int, file: str) -> dict[str, tuple[int, str]]:
+    """Return the Cypher for each kind of store and the line on which it begins."""
+    marks = [(i, match["kind"]) for i, line in enumerate(lines) if (match := _ONLY.fullmatch(line.strip()))]
+    if not marks:
+        return dict.fromkeys(_KINDS, (begin, "".join(lines[begin - 1 :]).strip()))
+    kinds = [kind for _, kind in marks]
+    if sorted(kinds) != sorted(_KINDS) or marks[0][0] != begin - 1:
+        raise QueryError(
+            f"{file}:{marks[0][0] + 1}: a file with two texts has one after `// only: neo4j`, right below the header, "
+            "and one after `// only: embedded`"
+        )
+    bodies = {}
+    for (i, kind), end in zip(marks, [marks[1][0], len(lines)], strict=True):
+        text = "".join(lines[i + 1 : end])
+        if not text.strip():
+            raise QueryError(f"{file}:{i + 1}: there is no Cypher after `// only: {kind}`")
+        blank = len(text) - len(text.lstrip())
+        bodies[kind] = (i + 2 + text[:blank].count("\n"), text.strip())
+    return bodies
 
 
 def _parameter(match: re.Match[str], where: str) -> Parameter:
@@ -231,9 +323,9 @@ def _parameter(match: re.Match[str], where: str) -> Parameter:
     try:
         default = check_value(json.loads(match["default"]), kind, "the default")
     except json.JSONDecodeError as error:
-        raise CofireError(f"{where}: the default {match['default']} is not JSON: {error}") from error
+        raise QueryError(f"{where}: the default {match['default']} is not JSON: {error}") from error
     except QueryError as error:
-        raise CofireError(f"{where}: {error}") from error
+        raise QueryError(f"{where}: {error}") from error
     return Parameter(match["name"], kind, match["description"], required=False, default=default)
 
 
@@ -245,9 +337,9 @@ def _type(text: str, where: str) -> ValueType:
     while scalar.startswith("list<") and scalar.endswith(">"):
         scalar = scalar[len("list<") : -1]
     if match is None or scalar not in SCALARS:
-        raise CofireError(f"{where}: unknown type {text}; use {', '.join(SCALARS)}, list<...> or words joined by |")
+        raise QueryError(f"{where}: unknown type {text}; use {', '.join(SCALARS)}, list<...> or words joined by |")
     if match["range"] and scalar not in ("integer", "float"):
-        raise CofireError(f"{where}: a {base} has no bounds")
+        raise QueryError(f"{where}: a {base} has no bounds")
     low, high = (None if match[end] is None else float(match[end]) for end in ("low", "high"))
     return ValueType(base, match["null"] is not None, low, high, choices)
 
@@ -255,14 +347,14 @@ def _type(text: str, where: str) -> ValueType:
 def _unique(kind: str, names: list[str], file: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise CofireError(f"{file}:1: {kind} {name} stands twice in the header")
+            raise QueryError(f"{file}:1: {kind} {name} stands twice in the header")
 
 
 def _same_parameters(declared: set[str], text: str, where: str) -> None:
     used = set(re.findall(r"\$(\w+)", _OPAQUE.sub(" ", text)))
     if used - declared:
-        raise CofireError(f"{where}: ${min(used - declared)} is used, but the header does not declare it")
+        raise QueryError(f"{where}: ${min(used - declared)} is used, but the header does not declare it")
     if declared - used:
-        raise CofireError(
+        raise QueryError(
             f"{where}: the header declares {min(declared - used)}, but ${min(declared - used)} is not used"
         )

@@ -10,7 +10,7 @@
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
-WITH a, COUNT { (a)-[:CO_FIRES]-(:Latent) } AS partners
+WITH a, COUNT { (a)-[:CO_FIRES]-() } AS partners
 WHERE partners > 0
 OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
 WITH a.index AS index, partners, a.firingCount AS firing_count, a.frequency AS frequency, c.uid AS cluster,

@@ -22,7 +22,7 @@
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 CALL (s) {
   MATCH (s)<-[:OF]-(a:Latent)
-  WITH a, COUNT { (a)-[:CO_FIRES]-(:Latent) } AS partners, COUNT { (a)-[:IN]->(:Cluster) } AS groups
+  WITH a, COUNT { (a)-[:CO_FIRES]-() } AS partners, COUNT { (a)-[:IN]->(:Cluster) } AS groups
   RETURN count(a) AS latents, count(CASE WHEN a.dead THEN 1 END) AS dead, sum(partners) / 2 AS edges,
          count(CASE WHEN NOT a.dead AND partners = 0 THEN 1 END) AS isolated,
          count(CASE WHEN groups > 0 THEN 1 END) AS clustered, coalesce(max(partners), 0) AS most_partners

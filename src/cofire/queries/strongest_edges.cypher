@@ -20,7 +20,7 @@
 // returns tokens_b: list<string> or null - the tokens that b fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
-MATCH (x)-[r:CO_FIRES]->(y:Latent) WHERE r.count >= $min_count
+MATCH (x)-[r:CO_FIRES]->(y) WHERE r.count >= $min_count
 // Only columns reach the sorting: whole nodes would need more memory than the embedded store has for it.
 WITH x.index AS a, y.index AS b, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
      r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,

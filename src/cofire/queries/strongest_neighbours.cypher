@@ -23,7 +23,7 @@ MATCH (s:Sae {uid: $sae, status: 'ready'})
 WITH s.uid + '/' + toString($index) AS uid
 MATCH (a:Latent {uid: uid})
 WITH a
-MATCH (a)-[r:CO_FIRES]-(b:Latent)
+MATCH (a)-[r:CO_FIRES]-(b)
 WITH a, r, b,
      CASE $by
        WHEN 'log_odds' THEN r.logOdds

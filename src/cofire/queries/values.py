@@ -131,6 +131,8 @@ def _wrong(value: Any, kind: ValueType, where: str) -> QueryError:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "an integer of that size"  # Python does not print one of more than 4,300 digits
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

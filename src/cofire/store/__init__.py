@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cofire.store.connect import Store, open_store
+from cofire.store.connect import Store
+from cofire.store.opening import open_store
 from cofire.store.values import Rows
 from cofire.store.versions import ensure_schema
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ from cofire.schema.cypher import ddl
 from cofire.schema.nodes import NODES, SAE, SCHEMA_VERSION
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
-from cofire.store.database_files import new_database, put_in_place
+from cofire.store.database_files import filling, new_database, put_in_place
 from cofire.store.embedded_child import DATABASE
 from cofire.store.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
@@ -93,9 +94,29 @@ def fill(
     Raises:
         StoreError: it failed; the old database is as it was.
     """
-    new = new_database(directory)
+    with filling(directory):
+        new = new_database(directory)
+        child = _start(directory, lock)
+        try:
+            if not _send(child, directory, new, plans, progress, anew):
+                return False
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    # What a dead child has not read cannot be flushed; that it died has been said.
+                    with suppress(BrokenPipeError):
+                        pipe.close()
+            child.wait()
+        put_in_place(directory)
+    return True
+
+
+def _start(directory: Path, lock: int) -> subprocess.Popen[bytes]:
     with (directory / "server.log").open("ab") as log:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "cofire.store.embedded_bulk"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -104,19 +125,6 @@ def fill(
             pass_fds=[lock],  # held as long as it writes, also when this process is killed
             start_new_session=True,
         )
-    try:
-        if not _send(child, directory, new, plans, progress, anew):
-            return False
-    except BaseException:
-        child.kill()
-        raise
-    finally:
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
-        child.wait()
-    put_in_place(directory)
-    return True
 
 
 def _send(

@@ -1,4 +1,4 @@
-"""Open a store and talk to it: one class over the official Neo4j driver, for both backends.
+"""Talk to a store: one class over the official Neo4j driver, for both backends.
 
 Neo4j         managed transactions; READ access mode refuses writes; the driver's time limit is kept by the server.
 embedded      ArcadeDB keeps neither READ access nor the time limit. So a read is always rolled back and is refused
@@ -17,7 +17,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from neo4j import (
@@ -34,17 +33,17 @@ from neo4j.exceptions import ServiceUnavailable, SessionExpired
 
 from cofire.errors import StoreError, TimeLimit, WriteRefused
 from cofire.store.embedded import EmbeddedServer
-from cofire.store.embedded_child import DATABASE, USER
-from cofire.store.faults import LostConnection, translated
+from cofire.store.embedded_child import USER
+from cofire.store.faults import LostConnection, ServerGone, retried, translated
 from cofire.store.guard import check
 from cofire.store.lexer import returned_columns
-from cofire.store.location import check_url
 from cofire.store.results import collect, refuse_written, run, sent
 from cofire.store.values import Rows, plain
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Run", "Store"]
 
 _BATCH = 1000
+_LONGEST = 1e9  # seconds; not every clock takes more
 
 Answer = TypeVar("Answer")
 Run = Callable[[str, Mapping[str, Any]], Rows]
@@ -53,55 +52,8 @@ Run = Callable[[str, Mapping[str, Any]], Rows]
 logging.getLogger("neo4j").addHandler(logging.NullHandler())
 
 
-def open_store(
-    location: str | Path,
-    username: str | None = None,
-    password: str | None = None,
-    database: str | None = None,
-    create: bool = False,
-    any_version: bool = False,
-) -> Store:
-    """Open a store. Use it as a context manager.
-
-    Args:
-        location: a directory (embedded), or a URL bolt://, neo4j://, bolt+s://, neo4j+s:// of a Neo4j server.
-        username: of the server; unused for a directory.
-        password: of the server; unused for a directory.
-        database: of the server, "neo4j" if not given; unused for a directory.
-        create: make the embedded store where the directory is missing or empty.
-        any_version: also open a store whose schema is of another version of cofire; it is not looked through.
-
-    Raises:
-        InputError: the URL is malformed, of another kind, or holds a password.
-        StoreError: no store there, the server cannot be reached, or it refuses the user.
-        StoreBusy: another process holds the directory and its server does not answer.
-        SchemaError: the store has the schema of another version.
-    """
-    from cofire.store.versions import check_counts, check_version
-
-    text = str(location)
-    embedded = EmbeddedServer(Path(text), create=create) if "://" not in text else None
-    if embedded is not None:
-        store = Store(text, DATABASE, embedded=embedded)
-    else:
-        check_url(text)
-        auth = None if username is None and password is None else (username or "neo4j", password or "")
-        store = Store(text, database or "neo4j", auth=auth)
-    try:
-        store.connect()
-        if not any_version:
-            check_version(store)
-            if embedded is not None and embedded.unsure:
-                check_counts(store)
-                embedded.unsure = False
-    except BaseException:
-        store.close()
-        raise
-    return store
-
-
 class Store:
-    """An open store. Made by `open_store`; its methods may be called from several threads.
+    """An open store. Made by `cofire.store.open_store`; its methods may be called from several threads.
 
     Attributes:
         kind: "neo4j" or "embedded".
@@ -128,9 +80,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def connect(self) -> Driver:
@@ -200,11 +150,12 @@ class Store:
         if self._embedded is None or not self._embedded.owned:
             yield None
             return
-        if self._driver is not None:
-            self._driver.close()
-            self._driver = None
-        with self._embedded.alone() as held:
-            yield held
+        with self._opening:
+            if self._driver is not None:
+                self._driver.close()
+                self._driver = None
+            with self._embedded.alone() as held:
+                yield held
 
     def read(self, text: str, parameters: Mapping[str, Any] | None = None, timeout: float | None = None) -> Rows:
         """Run one reading statement of cofire's own and return all rows. A user's text goes through `guard` first.
@@ -220,8 +171,7 @@ class Store:
             TimeLimit: the time limit passed.
             StoreError: the server failed.
         """
-        self.connect()  # starting an embedded server is not part of the query's time
-        deadline = None if timeout is None else time.monotonic() + timeout
+        timeout, deadline = self._start_clock(timeout)
 
         def work() -> Rows:
             with self._session(READ_ACCESS) as session:
@@ -246,8 +196,7 @@ class Store:
         Raises:
             QueryError, WriteRefused, TimeLimit, StoreError: as `read`, from the first or any later row.
         """
-        self.connect()  # starting an embedded server is not part of the query's time
-        deadline = None if timeout is None else time.monotonic() + timeout
+        timeout, deadline = self._start_clock(timeout)
 
         def limited(work: Callable[[], Answer]) -> Answer:
             return self._limited(work, deadline)
@@ -329,8 +278,11 @@ class Store:
         def managed(transaction: ManagedTransaction) -> Answer:
             return work(lambda text, parameters: run(transaction, text, parameters))
 
-        with self._session(WRITE_ACCESS) as session:
-            return session.execute_write(managed)
+        def once() -> Answer:
+            with self._session(WRITE_ACCESS) as session:
+                return session.execute_write(managed)
+
+        return retried(once)
 
     def ddl(self, statements: Sequence[str]) -> None:
         """Run schema statements, each on its own. Each must be idempotent (IF NOT EXISTS).
@@ -359,9 +311,16 @@ class Store:
             # A server that is stopping may answer with an error of any kind before it hangs up.
             if self._embedded is None or (not isinstance(error, LostConnection) and self._embedded.serving()):
                 raise
-            lost = StoreError(self._embedded.lost())
+            lost = ServerGone(self._embedded.lost())
             self._forget(driver, seconds=2.0)
             raise lost from error
+
+    def _start_clock(self, timeout: float | None) -> tuple[float | None, float | None]:
+        """The time limit and the moment at which it is over. Starting a server is not part of a query's time."""
+        self.connect()
+        if timeout is None or timeout > _LONGEST:
+            return None, None
+        return timeout, time.monotonic() + timeout
 
     def _forget(self, driver: Driver, *, seconds: float) -> None:
         """Give up a connection; the next call opens a new one. An embedded server of ours is ended with it."""

@@ -17,14 +17,30 @@ Whoever holds the store's lock may call these functions, nobody else.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cofire.store.embedded_child import DATABASE
 
-__all__ = ["damage", "forget_files", "new_database", "put_in_place", "record_files", "settle"]
+__all__ = [
+    "being_filled",
+    "damage",
+    "distrust",
+    "filling",
+    "forget_files",
+    "new_database",
+    "put_in_place",
+    "record_files",
+    "settle",
+    "trust",
+]
 
 _RECORD = "files.json"
+_UNCOUNTED = "uncounted"
+_FILLING = "filling"
 
 
 def new_database(directory: Path) -> Path:
@@ -49,7 +65,27 @@ def put_in_place(directory: Path) -> None:
     forget_files(directory)
     (databases / f"{DATABASE}.new").rename(databases / f"{DATABASE}.ready")
     settle(directory)
+    trust(directory)
     record_files(directory)
+
+
+@contextmanager
+def filling(directory: Path) -> Iterator[None]:
+    """Tell others while inside that this process fills a new database: they wait for it, however long it takes."""
+    (directory / _FILLING).write_text(str(os.getpid()), encoding="ascii")
+    try:
+        yield
+    finally:
+        (directory / _FILLING).unlink(missing_ok=True)
+
+
+def being_filled(directory: Path) -> bool:
+    """Whether a living process fills a new database."""
+    try:
+        os.kill(int((directory / _FILLING).read_text(encoding="ascii")), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def settle(directory: Path) -> None:
@@ -69,8 +105,20 @@ def settle(directory: Path) -> None:
     _remove(new)
 
 
+def distrust(directory: Path) -> None:
+    """Note that the rows have to be counted: until `trust`, sizes are not written down, whoever stops the server."""
+    (directory / _UNCOUNTED).touch()
+
+
+def trust(directory: Path) -> None:
+    """The rows have been counted and are all there."""
+    (directory / _UNCOUNTED).unlink(missing_ok=True)
+
+
 def record_files(directory: Path) -> None:
-    """Write down how large each file of the database is. It has been closed."""
+    """Write down how large each file of the database is. It has been closed, and is not in doubt (see `distrust`)."""
+    if (directory / _UNCOUNTED).exists():
+        return
     new = directory / (_RECORD + ".new")
     new.write_text(json.dumps(_sizes(directory), indent=1) + "\n", encoding="utf-8")
     new.replace(directory / _RECORD)

@@ -24,14 +24,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
 from cofire.errors import StoreBusy, StoreError
-from cofire.store.database_files import damage, forget_files, settle
+from cofire.store.database_files import being_filled, damage, distrust, settle, trust
 from cofire.store.embedded_child import OWNER_FILE
 
 __all__ = ["OPEN_SECONDS", "EmbeddedServer"]
@@ -99,12 +99,16 @@ class EmbeddedServer:
             address = self._running()
             if address is not None:
                 return address
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not being_filled(self.directory):
                 raise StoreBusy(
-                    f"{self._shown} is held by {self._holder()}, which fills it or does not answer; wait for it, or "
-                    "end it, and try again"
+                    f"{self._shown} is held by {self._holder()}, whose server does not answer; end it and try again"
                 )
             time.sleep(0.1)
+
+    def counted(self) -> None:
+        """The store's rows have been counted and are all there."""
+        self.unsure = False
+        trust(self.directory)
 
     def serving(self) -> bool:
         """Whether the server that `start` found is still up and its owner alive: else it is stopping or has ended."""
@@ -121,7 +125,8 @@ class EmbeddedServer:
         if child is None:
             return
         if child.stdin is not None:
-            child.stdin.close()
+            with suppress(BrokenPipeError):  # it is gone already
+                child.stdin.close()
         try:
             child.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -129,8 +134,6 @@ class EmbeddedServer:
             child.wait()
         if child.stdout is not None:
             child.stdout.close()
-        if self.unsure:
-            forget_files(self.directory)
 
     @contextmanager
     def alone(self) -> Iterator[tuple[Path, int] | None]:
@@ -182,6 +185,8 @@ class EmbeddedServer:
                 f"make it anew with `cofire rebuild CAPTURE... --store {self._shown}`"
             )
         self.unsure = damaged is not None
+        if self.unsure:
+            distrust(self.directory)
         password = secrets.token_urlsafe(24)
         log = self.directory / _LOG
         mode = "ab" if log.exists() and log.stat().st_size < _LOG_BYTES else "wb"
@@ -298,6 +303,6 @@ def _check_marker(directory: Path, marker: Path) -> None:
         found = json.loads(marker.read_text(encoding="utf-8"))
         known = found["format"] == _FORMAT and found["engine"] == "arcadedb"
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{marker} is damaged; make the store anew with `cofire rebuild`") from error
+        raise StoreError(f"{marker} is damaged; load the captures into a new directory with `cofire ingest`") from error
     if not known:
         raise StoreError(f"{directory} was made by another version of cofire; load the captures into a new directory")

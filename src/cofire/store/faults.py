@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from neo4j.exceptions import AuthError, DriverError, Neo4jError, ServiceUnavailable, SessionExpired
 
 from cofire.errors import CofireError, QueryError, StoreError, TimeLimit, WriteRefused
 
-__all__ = ["Duplicate", "LostConnection", "translate", "translated"]
+__all__ = ["Duplicate", "LostConnection", "ServerGone", "retried", "translate", "translated"]
+
+Answer = TypeVar("Answer")
 
 _STATEMENT = ("Neo.ClientError.Statement.", "Neo.ClientError.Procedure.")
 _TIMED_OUT = "Neo.ClientError.Transaction.TransactionTimedOut"
@@ -21,8 +25,25 @@ class LostConnection(StoreError):
     """The server went away while it was used."""
 
 
+class ServerGone(StoreError):
+    """The embedded server has ended while it was used; the next call starts or finds another one."""
+
+
 class Duplicate(StoreError):
     """Two transactions made a node with the same key at the same time; this one lost."""
+
+
+def retried(call: Callable[[], Answer], attempts: int = 10) -> Answer:
+    """Return what `call` returns; it is made again where it was the loser of two transactions (see `Duplicate`).
+
+    Where two of them make the same shared node at once, ArcadeDB fails one instead of letting it wait.
+    """
+    for attempt in range(1, attempts):
+        try:
+            return call()
+        except Duplicate:
+            time.sleep(0.05 * attempt)
+    return call()
 
 
 def translate(error: Exception, location: str, *, explained: bool = False) -> CofireError:
@@ -55,8 +76,10 @@ def _of_server(error: Neo4jError, location: str, explained: bool) -> CofireError
         return TimeLimit(f"{location} gave no whole answer within the time limit")
     if code == "Neo.ClientError.Schema.ConstraintValidationFailed" or "Duplicated key" in message:
         return Duplicate(f"{location}: {_short(message)}")
-    # ArcadeDB has no code of its own for an unknown procedure or a property of a number.
-    of_statement = code.startswith(_STATEMENT) or message.startswith(("Unknown procedure", "TypeError"))
+    # ArcadeDB has no code of its own for an unknown procedure or function or a property of a number.
+    of_statement = code.startswith(_STATEMENT) or message.startswith(
+        ("Unknown procedure", "Unknown function", "TypeError")
+    )
     if of_statement:
         return QueryError(f"Cypher: {_placed(message, explained)}")
     if code.startswith("Neo.ClientError.Security."):

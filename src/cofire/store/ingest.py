@@ -15,7 +15,7 @@ from cofire.ingest.table_files import table_infos
 from cofire.settings import Settings
 from cofire.store.bulk import bulk_load
 from cofire.store.connect import Store
-from cofire.store.journal import Outcome, holds
+from cofire.store.journal import Outcome, check_conflicts, holds
 from cofire.store.versions import ensure_schema
 from cofire.store.write import load_sae
 
@@ -108,6 +108,8 @@ def ingest_all(
         analyze(capture, resolution=resolution, seed=seed)
         tell("clusters", 1, 1)
     plans = [load_plan(capture, decoders=settings.decoders) for capture in captures]
+    if not replace:
+        check_conflicts(store, plans)  # before the first one is loaded
     ensure_schema(store)
     if bulk_load(store, plans, partial(_staged(progress, None, captures), "load")):
         return ["loaded"] * len(plans)

@@ -8,8 +8,7 @@ the next one takes the journal over. A holder that was only thought dead (a mach
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -17,7 +16,6 @@ from cofire.errors import ConflictError, StoreError
 from cofire.ingest.load import LoadPlan
 from cofire.store import holder as holders
 from cofire.store.connect import Run, Store
-from cofire.store.faults import Duplicate
 
 Answer = TypeVar("Answer")
 Outcome = Literal["loaded", "resumed", "replaced", "unchanged"]
@@ -32,18 +30,23 @@ SET s.status = s.status
 RETURN s.status, s.contentHash"""
 _JOURNALS = """MATCH (j:LoadJournal) WHERE j.sae = $uid
 RETURN j.holder, timestamp() - j.beat, j.done ORDER BY j.writer"""
-_TAKE_OVER = "MATCH (j:LoadJournal) WHERE j.sae = $uid SET j.holder = $holder, j.beat = timestamp()"
+_TAKE_OVER = """MATCH (j:LoadJournal) WHERE j.sae = $uid
+SET j.holder = $holder, j.beat = timestamp()
+WITH j ORDER BY j.writer
+RETURN j.done"""
 _DROP_JOURNALS = "MATCH (j:LoadJournal) WHERE j.sae = $uid DELETE j"
 _NEW_JOURNALS = """UNWIND range(0, $writers - 1) AS writer
 CREATE (:LoadJournal {uid: $uid + '/journal/' + toString(writer), sae: $uid, writer: writer, done: $done,
                       holder: $holder, beat: timestamp()})"""
 _NEW_SAE = "MATCH (s:Sae {uid: $uid}) SET s = $sae, s.status = 'loading', s.contentHash = $hash"
 _STATUS = "MATCH (s:Sae {uid: $uid}) SET s.status = $status"
+# The first SET takes the lock, so that what is compared is what the transaction before left.
 _ADVANCE = """MATCH (j:LoadJournal {uid: $journal})
-WHERE j.holder = $holder AND j.done = $start
-SET j.done = $stop, j.beat = timestamp()
+SET j.beat = timestamp()
+WITH j WHERE j.holder = $holder AND j.done = $start
+SET j.done = $stop
 RETURN count(j)"""
-_DONE = "MATCH (j:LoadJournal {uid: $journal}) WHERE j.holder = $holder RETURN j.done"
+_LOCK = "MATCH (s:Sae {uid: $uid}) SET s.status = s.status"
 
 
 @dataclass(frozen=True)
@@ -95,16 +98,25 @@ def claim_load(store: Store, plan: LoadPlan, *, writers: int, replace: bool) -> 
         if status == "ready" and same:
             return Claim(plan.uid, holder, "unchanged", ())
         if status == "loading" and same and done:
-            run(_TAKE_OVER, {"uid": plan.uid, "holder": holder})
-            return Claim(plan.uid, holder, "resumed", done)
+            taken = run(_TAKE_OVER, {"uid": plan.uid, "holder": holder}).rows
+            return Claim(plan.uid, holder, "resumed", tuple(int(row[0]) for row in taken))
         if status != "deleting" and not replace:
-            which = "a half-loaded" if status == "loading" else "another"
-            raise ConflictError(
-                f"{store.location} holds {which} version of {plan.uid}; add --replace to put this one in its place"
-            )
+            raise _conflict(store, plan.uid, status)
         return _to_delete(run, plan.uid, holder)
 
     return _claimed(store, work)
+
+
+def check_conflicts(store: Store, plans: Sequence[LoadPlan]) -> None:
+    """Refuse, before anything is loaded, plans that would need `replace`.
+
+    Raises:
+        ConflictError: the store has another version of one of the SAEs, ready or half loaded.
+    """
+    for plan in plans:
+        rows = store.read("MATCH (s:Sae {uid: $uid}) RETURN s.status, s.contentHash", {"uid": plan.uid}).rows
+        if rows and rows[0][0] != "deleting" and rows[0][1] != plan.content_hash:
+            raise _conflict(store, plan.uid, rows[0][0])
 
 
 def claim_deletion(store: Store, uid: str) -> Claim | None:
@@ -142,6 +154,7 @@ def finish(run: Run, claim: Claim, last: tuple[int, ...]) -> None:
     Raises:
         Lost: another process has taken over.
     """
+    run(_LOCK, {"uid": claim.uid})
     found = run(_JOURNALS, {"uid": claim.uid}).rows
     if [(row[0], row[2]) for row in found] != [(claim.holder, done) for done in last]:
         raise Lost(_lost(claim))
@@ -157,25 +170,25 @@ def guarded(
     writer: int = 0,
     start: int = DELETING,
     stop: int = DELETING,
-) -> Answer | None:
+) -> Answer:
     """Run one batch in a transaction of its own that also moves the journal from `start` to `stop`.
-
-    Returns:
-        What `work` returned; None where the batch was in the graph already: the connection had been lost just when
-        it was committed, and the driver ran it again.
 
     Raises:
         Lost: another process has taken over.
-        StoreError: the store failed.
+        StoreError: the store failed. Where the connection was lost during the commit the batch may be in the graph:
+            whoever goes on with the load reads in the journal whether it is.
     """
-    journal = {"journal": f"{claim.uid}/journal/{writer}", "holder": claim.holder}
+    move = {
+        "journal": f"{claim.uid}/journal/{writer}",
+        "holder": claim.holder,
+        "start": start,
+        "stop": stop,
+    }
 
-    def guard(run: Run) -> Answer | None:
-        if run(_ADVANCE, {**journal, "start": start, "stop": stop}).rows[0][0]:
-            return work(run)
-        if start != stop and run(_DONE, journal).rows == [(stop,)]:
-            return None
-        raise Lost(_lost(claim))
+    def guard(run: Run) -> Answer:
+        if not run(_ADVANCE, move).rows[0][0]:
+            raise Lost(_lost(claim))
+        return work(run)
 
     return store.transact(guard)
 
@@ -213,20 +226,17 @@ def _to_delete(run: Run, uid: str, holder: str) -> Claim:
 
 
 def _claimed(store: Store, work: Callable[[Run, str], Answer]) -> Answer:
-    """Run the claiming transaction; when two processes make the same node at once, the loser looks again."""
     holder = holders.acquire()
     try:
-        for attempt in range(5):
-            try:
-                return store.transact(lambda run: work(run, holder))
-            except Duplicate:
-                if attempt == 4:
-                    raise
-                time.sleep(0.1)
-        raise AssertionError
+        return store.transact(lambda run: work(run, holder))
     except BaseException:
         holders.release(holder)
         raise
+
+
+def _conflict(store: Store, uid: str, status: str) -> ConflictError:
+    which = "a half-loaded" if status == "loading" else "another"
+    return ConflictError(f"{store.location} holds {which} version of {uid}; add --replace to put this one in its place")
 
 
 def _lost(claim: Claim) -> str:

@@ -29,6 +29,7 @@ from cofire.schema.nodes import LOAD_JOURNAL, NODES
 from cofire.schema.relationships import CO_FIRES, RELATIONSHIPS
 from cofire.store.bulk import bulk_load
 from cofire.store.connect import Run, Store
+from cofire.store.faults import ServerGone
 from cofire.store.journal import Claim, Outcome, begin, begun, claim_deletion, claim_load, finish, give_back, guarded
 from cofire.store.values import Rows
 from cofire.store.versions import ensure_schema
@@ -41,6 +42,8 @@ LEAST_ROWS = 20
 WRITERS = {"neo4j": 2, "embedded": 1}
 """ArcadeDB takes one writer at a time; two of them only repeat each other's conflicts."""
 DELETE_ROWS = 10_000
+ATTEMPTS = 5
+"""How often a load goes on by itself after an embedded server has ended under it."""
 
 _SLOW_SECONDS, _QUICK_SECONDS = 4.0, 1.0
 
@@ -48,7 +51,7 @@ _SLOW_SECONDS, _QUICK_SECONDS = 4.0, 1.0
 def load_sae(store: Store, plan: LoadPlan, *, replace: bool = False, progress: Progress | None = None) -> Outcome:
     """Load one SAE; an equal one that is there already is left alone.
 
-    Cost: time and transactions grow with `plan.rows`; memory holds one batch a writer.
+    Cost: time and transactions grow with `plan.rows`; memory holds the table of one section and a batch a writer.
 
     Args:
         store: an open store.
@@ -68,6 +71,17 @@ def load_sae(store: Store, plan: LoadPlan, *, replace: bool = False, progress: P
     ensure_schema(store)
     if bulk_load(store, [plan], progress):
         return "loaded"
+    for attempt in range(ATTEMPTS):
+        try:
+            return _load(store, plan, replace, progress)
+        except ServerGone:
+            # The process whose embedded server this one shared has ended: go on with a server of our own.
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
+def _load(store: Store, plan: LoadPlan, replace: bool, progress: Progress | None) -> Outcome:
     writers = WRITERS[store.kind]
     claim = claim_load(store, plan, writers=writers, replace=replace)
     try:
@@ -99,6 +113,8 @@ def delete_sae(store: Store, uid: str, progress: Progress | None = None) -> bool
         ConflictError: another process loads or deletes it just now.
         StoreError: the store failed.
     """
+    if not store.read("MATCH (s:Sae {uid: $uid}) RETURN s.uid", {"uid": uid}).rows:
+        return False
     ensure_schema(store)
     claim = claim_deletion(store, uid)
     if claim is None:
@@ -136,24 +152,37 @@ def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progre
             size = size or _BatchSize(writing.section, low)
             rows = writing.rows(low + done, min(low + done + size.rows, high))
             begun_at = time.monotonic()
-            work = partial(_write_rows, writing.statement, rows)
-            guarded(store, claim, work, writer=writer, start=base + done, stop=base + done + len(rows))
+            work = partial(_write_rows, plan.uid, writing.statement, rows)
+            try:
+                guarded(store, claim, work, writer=writer, start=base + done, stop=base + done + len(rows))
+            except StoreError as error:
+                if "OutOfMemory" in str(error) and size.halve():
+                    continue
+                raise
             size.took(time.monotonic() - begun_at)
             done += len(rows)
             tell(len(rows))
+
+    def part_or_stop(*arguments: Any) -> None:
+        try:
+            part(*arguments)
+        except BaseException:
+            stop.set()  # the other writer ends after its batch
+            raise
 
     with ThreadPoolExecutor(writers, thread_name_prefix="cofire-writer") as pool:
         try:
             for section in plan.sections:
                 ends = [section.count * w // writers for w in range(writers + 1)]
                 writing = _Writing(store, plan.uid, section)
-                futures = [pool.submit(part, w, writing, ends[w], ends[w + 1], before[w]) for w in range(writers)]
+                futures = [
+                    pool.submit(part_or_stop, w, writing, ends[w], ends[w + 1], before[w]) for w in range(writers)
+                ]
                 for future in futures:
                     future.result()
                 before = [b + ends[w + 1] - ends[w] for w, b in enumerate(before)]
         finally:
-            # An error in one writer, or Ctrl-C: the other ends after its batch.
-            stop.set()
+            stop.set()  # Ctrl-C: the writers end after their batches
     return tuple(before)
 
 
@@ -161,12 +190,13 @@ def _run_one(statement: str, parameters: dict[str, Any], run: Run) -> Rows:
     return run(statement, parameters)
 
 
-def _write_rows(statement: str, rows: list[Row], run: Run) -> None:
+def _write_rows(uid: str, statement: str, rows: list[Row], run: Run) -> None:
     """Write rows; a relationship whose end is missing would else be left out without a word."""
     written = run(f"{statement} RETURN count(*)", {"rows": rows}).rows[0][0]
     if written != len(rows):
         raise StoreError(
-            f"{len(rows) - written} of {len(rows)} rows found no node to stand at; load again with --replace"
+            f"{len(rows) - written} of {len(rows)} rows found no node to stand at; "
+            f"take the SAE out with `cofire delete {uid}` and load it again"
         )
 
 
@@ -206,9 +236,14 @@ class _BatchSize:
 
     def took(self, seconds: float) -> None:
         if seconds > _SLOW_SECONDS:
-            self.rows = max(self.rows // 2, LEAST_ROWS)
+            self.halve()
         elif seconds < _QUICK_SECONDS:
             self.rows = min(self.rows * 2, self._most)
+
+    def halve(self) -> bool:
+        """Make it smaller; False where it is as small as it gets."""
+        before, self.rows = self.rows, max(self.rows // 2, LEAST_ROWS)
+        return self.rows < before
 
 
 def _values(row: Row) -> int:
@@ -234,7 +269,8 @@ def _clear(store: Store, claim: Claim, progress: Progress | None = None) -> None
     statements.append("MATCH (s:Sae {uid: $uid})-[r]->() WITH r LIMIT $limit DELETE r RETURN count(*) AS n")
     # Tokens that an import without texts made for itself; those of a model are shared and stay.
     statements.append(
-        "MATCH (t:Token) WHERE t.uid STARTS WITH $uid + '/token/' WITH t LIMIT $limit "
+        "MATCH (t:Token) WHERE t.uid STARTS WITH $uid + '/token/' AND NOT EXISTS { (t)<-[:FIRES_ON]-() } "
+        "WITH t LIMIT $limit "
         "DETACH DELETE t RETURN count(*) AS n"
     )
     parameters: dict[str, Any] = {"uid": claim.uid, "limit": DELETE_ROWS}

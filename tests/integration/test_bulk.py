@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builders import make_capture, random_arrays
 from cofire.cli import run
-from cofire.errors import InputError, StoreBusy, StoreError
+from cofire.errors import ConflictError, InputError, StoreBusy, StoreError
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.load import LoadPlan, load_plan
+from cofire.ingest.load import LoadPlan, Section, load_plan
+from cofire.schema.nodes import CONTEXT
 from cofire.settings import Settings
 from cofire.store import bulk, open_store
 from cofire.store.bulk import bulk_load
@@ -122,6 +125,27 @@ def test_a_bulk_load_that_fails_leaves_the_store(plans: list[LoadPlan], embedded
         assert bulk_load(store, plans)
 
 
+def test_a_bulk_load_whose_process_dies_says_so(embedded_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it dies with half a message in the pipe."""
+    monkeypatch.setattr(bulk, "LEAST_ROWS", 1)
+    started: list[Any] = []
+    start = bulk._start
+
+    def noted(*arguments: Any) -> Any:
+        started.append(start(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(bulk, "_start", noted)
+    text = "x" * 500
+    section = Section(CONTEXT, 100_000, lambda a, b: [[f"c{i}", "s", 0, i, text] for i in range(a, b)])
+    plan = LoadPlan("s", {"uid": "s"}, "h", (section,))
+    with open_store(embedded_dir) as store:
+        with pytest.raises(StoreError, match="its process ended"):
+            bulk_load(store, [plan], lambda _done, _total: started[0].kill())
+        assert started[0].returncode == -signal.SIGKILL
+        assert store.read("MATCH (n:Context) RETURN count(n)").rows == [(0,)]
+
+
 def test_two_captures_of_one_sae_are_refused(captures: list[CaptureDir], embedded_dir: Path) -> None:
     with open_store(embedded_dir) as store, pytest.raises(InputError, match="two of the captures are of"):
         ingest_all([captures[0], captures[0]], store, Settings())
@@ -162,6 +186,28 @@ def test_damage_after_a_kill_is_told(plans: list[LoadPlan], embedded_dir: Path, 
     for _ in range(2):
         with pytest.raises(StoreError, match="was not closed in good order and may be damaged"):
             open_store(embedded_dir)
+
+
+def test_damage_stays_in_doubt_until_the_rows_are_counted(plans: list[LoadPlan], embedded_dir: Path) -> None:
+    with open_store(embedded_dir) as store:
+        bulk_load(store, plans)
+    (embedded_dir / "files.json").unlink()
+    truncated(embedded_dir)
+    open_store(embedded_dir, any_version=True).close()  # as `cofire migrate` does, which counts nothing
+    with pytest.raises(StoreError, match="was not closed in good order and may be damaged"):
+        open_store(embedded_dir)
+    rebuild(embedded_dir, plans)
+    open_store(embedded_dir).close()
+
+
+def test_nothing_is_loaded_where_one_of_several_is_refused(captures: list[CaptureDir], embedded_dir: Path) -> None:
+    with open_store(embedded_dir) as store:
+        ingest(captures[1], store, Settings())
+        store.write([("MATCH (s:Sae) SET s.contentHash = 'another'", {})])
+        before = dump_graph(store)
+        with pytest.raises(ConflictError, match="holds another version of test/it's/2"):
+            ingest_all(captures, store, Settings())
+        assert dump_graph(store) == before
 
 
 def test_a_rebuild_needs_the_store_for_itself(plans: list[LoadPlan], embedded_dir: Path, tmp_path: Path) -> None:

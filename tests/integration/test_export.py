@@ -86,6 +86,8 @@ def test_the_real_import_gives_the_graph_of_the_online_load(
     with server.open() as store:
         for statement in (folder / "schema.cypher").read_text(encoding="utf-8").split(";\n")[:-1]:
             store.ddl([statement])
+        # Its last line waited for the indexes.
+        assert store.read("SHOW INDEXES YIELD state RETURN DISTINCT state").rows == [("ONLINE",)]
         nodes, links = dump_graph(store)
         wanted_nodes, wanted_links = dump_graph(neo4j_store)
         assert nodes == wanted_nodes

@@ -105,19 +105,23 @@ def killed_loads_of_the_embedded_store(
     seconds = run_undisturbed(job, arguments(undisturbed))
     expected = graph(undisturbed)
     assert len(expected[0]) > 1000
-    looked = []
+    met: list[Any] = []
 
     def look(place: Path) -> None:
-        # Opening takes seconds: after some of the kills, and only where there is a store at all.
-        if len(looked) < 4 and (place / "store" / "store.json").exists():
+        # Opening takes seconds: after the first kills, until one of them is known to have hit the load itself.
+        databases = place / "store" / "databases"
+        if job is bulk_job:
+            met.extend(p for p in databases.glob("cofire.*"))
+        elif not met and (place / "store" / "store.json").exists():
             with open_store(str(place / "store"), create=True) as store:
-                looked.append(seen_by_readers(store, counted.uid))
+                seen_by_readers(store, counted.uid)
+                met.extend(row for row in store.read("MATCH (j:LoadJournal) RETURN j.done", {}).rows if row[0] > 0)
 
     def check(place: Path) -> None:
         assert graph(place) == expected
 
     kill_at_random(job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed, after_kill=look)
-    assert looked
+    assert met, "no kill fell into the load"
 
 
 def test_killed_loads_of_the_embedded_store(tmp_path: Path, counted: CaptureDir) -> None:
@@ -156,3 +160,33 @@ def test_killed_loads_of_neo4j(tmp_path: Path, counted: CaptureDir, neo4j_server
 
     kill_at_random(load_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=4, after_kill=look)
     assert [s for s in states if s[0] == "loading" and s[1] > 0], "no kill fell into the load"
+
+
+def test_killed_replacements(tmp_path: Path, counted: CaptureDir, neo4j_server: Any) -> None:
+    """What is there goes and another version comes: readers see the one, nothing, or the other, whole."""
+    uri, username, password = neo4j_server
+    other = make_capture(tmp_path / "other", random_arrays(9, tokens=2000, n_latents=120, documents=40))
+    run_undisturbed(count_job, (str(other.path),))
+
+    def arguments(_place: Path) -> tuple[Any, ...]:
+        with open_store(uri, username, password) as store:
+            wipe(store)
+        run_undisturbed(load_job, (str(other.path), uri, username, password))
+        return str(counted.path), uri, username, password, True
+
+    seconds = run_undisturbed(load_job, arguments(tmp_path))
+    with open_store(uri, username, password) as store:
+        expected = dump_graph(store)
+    states: list[str] = []
+
+    def check(_place: Path) -> None:
+        with open_store(uri, username, password) as store:
+            assert dump_graph(store) == expected
+
+    def look(_place: Path) -> None:
+        with open_store(uri, username, password) as store:
+            seen_by_readers(store, counted.uid)
+            states.extend(row[0] for row in store.read("MATCH (s:Sae) RETURN s.status", {}).rows)
+
+    kill_at_random(load_job, arguments, check, tmp_path, kills=KILLS // 2, seconds=seconds, seed=6, after_kill=look)
+    assert {"deleting", "loading"} & set(states), "no kill fell into the replacement"

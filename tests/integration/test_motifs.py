@@ -12,7 +12,7 @@ from query_worlds import LOADING, READY, World, load_world, make_world
 
 from cofire.analysis.motifs import Kind
 from cofire.cli import run
-from cofire.errors import QueryError
+from cofire.errors import QueryError, StoreError
 from cofire.queries.library import find_query
 from cofire.queries.motif_search import best_motifs, store_sources, stream_motifs
 from cofire.store import Store
@@ -22,6 +22,9 @@ from cofire.store.versions import ensure_schema
 def load(store: Store, world: World) -> None:
     ensure_schema(store)
     load_world(store, world)
+    for uid in READY:
+        edges = sum(sae == uid for sae, _, _ in world.edges)
+        store.write([("MATCH (s:Sae {uid: $uid}) SET s.nEdges = $edges", {"uid": uid, "edges": edges})])
 
 
 Found = dict[tuple[int, ...], float]
@@ -126,6 +129,42 @@ def test_sources_are_the_ready_saes(store: Store) -> None:
     store.write([("MATCH (s:Sae) SET s.status = 'loading'", {})])
     with pytest.raises(QueryError, match="holds no SAE"):
         store_sources(store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "MATCH (s:Sae {uid: $uid}) SET s.status = 'deleting'",
+        "MATCH (s:Sae {uid: $uid}) DETACH DELETE s",
+        "MATCH (s:Sae {uid: $uid}) SET s.contentHash = 'another'",
+        "MATCH (x:Latent {sae: $uid})-[r:CO_FIRES]->() WITH r LIMIT 1 DELETE r",
+    ],
+)
+def test_an_sae_that_changes_before_its_turn_is_noticed(store: Store, change: str) -> None:
+    load(store, make_world(22, 9, 0.5))
+    first, second = sorted(READY)
+    sources = store_sources(store)
+    bounded = store_sources(store, min_log_odds=-1e9)
+    # The first one is as it was listed; the second changes while the first is searched.
+    stream = stream_motifs(sources, "path", min_size=3)
+    assert next(stream)[0] == first
+    store.write([(change, {"uid": second})])
+    with pytest.raises(StoreError, match=f"{second} was replaced or deleted .*; search again"):
+        list(stream)
+    with pytest.raises(StoreError, match="search again"):
+        best_motifs(sources, "path", limit=3, min_size=3)
+    if "DELETE r" in change:  # with a bound nothing says how many edges there should be
+        assert best_motifs(bounded, "path", limit=3, min_size=3)[0]
+    else:
+        with pytest.raises(StoreError, match="search again"):
+            best_motifs(bounded, "path", limit=3, min_size=3)
+
+
+def test_a_store_that_does_not_say_how_many_edges_there_are_is_searched(store: Store) -> None:
+    load(store, make_world(22, 9, 0.5))
+    wanted = list(stream_motifs(store_sources(store), "path", min_size=3))
+    store.write([("MATCH (s:Sae) SET s.nEdges = null", {})])
+    assert wanted == list(stream_motifs(store_sources(store), "path", min_size=3))
 
 
 def test_the_command_searches_a_store(

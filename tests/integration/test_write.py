@@ -20,7 +20,8 @@ from cofire.errors import ConflictError, StoreError
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
 from cofire.ingest.load import LoadPlan, Section, load_plan
-from cofire.schema.relationships import CO_FIRES
+from cofire.schema.nodes import LATENT, RELEASE, TOKEN
+from cofire.schema.relationships import CO_FIRES, FIRES_ON
 from cofire.store import Store, ensure_schema, holder, open_store, write
 from cofire.store.write import delete_sae, load_sae
 from graphs import dump_graph, wipe
@@ -115,6 +116,75 @@ def test_two_saes_are_loaded_at_once(store: Store, tmp_path: Path) -> None:
     assert dump_graph(store) == wanted
 
 
+def test_saes_of_one_model_are_loaded_at_once_into_a_new_store(store: Store) -> None:
+    """They make the same releases, tokens and schema at the same moment; ArcadeDB fails the loser of each."""
+    tokens = [[f"m/token/{i}", i, f"t{i}"] for i in range(200)]
+
+    def plan(uid: str) -> LoadPlan:
+        latents = [[f"{uid}/{i}", uid, i, *[None] * (len(LATENT.properties) - 3)] for i in range(60)]
+        links = [[f"{uid}/{i % 60}", f"m/token/{i}", i, 0.5, 1.0] for i in range(200)]
+        sections = (
+            Section(RELEASE, 1, lambda a, b: [["r"]][a:b]),
+            Section(LATENT, 60, lambda a, b: latents[a:b]),
+            Section(TOKEN, 200, lambda a, b: tokens[a:b]),
+            Section(FIRES_ON, 200, lambda a, b: links[a:b]),
+        )
+        return LoadPlan(uid, {"uid": uid}, "h", sections)
+
+    errors: list[BaseException] = []
+
+    def run(uid: str) -> None:
+        try:
+            assert load_sae(store, plan(uid)) == "loaded"
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(uid,)) for uid in ("r/1", "r/2", "r/3")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    counts = [
+        store.read(f"MATCH {p} RETURN count(*)", {}).rows[0][0]
+        for p in ("(:Token)", "()-[:FIRES_ON]->()", "(:Release)")
+    ]
+    assert counts == [200, 600, 1]
+
+
+def test_two_processes_load_into_one_embedded_store(embedded_dir: Path, tmp_path: Path) -> None:
+    """The one that began ends first, and its server with it: the other goes on with a server of its own."""
+    captures = []
+    for k, tokens in ((1, 1500), (2, 4000)):
+        arrays = random_arrays(k, tokens=tokens, n_latents=60 * k, documents=40)
+        captures.append(make_capture(tmp_path / str(k), arrays, sae_id=str(k)))
+        count(captures[-1], CountSettings(edges="all"))
+        analyze(captures[-1], resolution=0.7, seed=0)
+    processes = [
+        fork_server().Process(target=load_job, args=(str(c.path), str(embedded_dir), None, None)) for c in captures
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
+    with open_store(embedded_dir) as store:
+        together = dump_graph(store)
+    with open_store(tmp_path / "alone", create=True) as store:
+        for capture in captures:
+            load_sae(store, load_plan(capture))
+        assert together == dump_graph(store)
+
+
+def test_an_sae_named_like_a_model_leaves_the_model_its_tokens(store: Store) -> None:
+    ensure_schema(store)
+    store.write([("CREATE (:Sae {uid: 'a/b', status: 'ready'}), (:Latent {uid: 'x/y/0', sae: 'x/y'})", {})])
+    link = "MATCH (l:Latent) CREATE (l)-[:FIRES_ON]->(:Token {uid: 'a/b/token/7'}), (:Token {uid: 'a/b/token/8'})"
+    store.write([(link, {})])
+    delete_sae(store, "a/b")
+    assert store.read("MATCH (t:Token) RETURN t.uid", {}).rows == [("a/b/token/7",)]
+
+
 def test_of_two_that_begin_at_once_one_loads(store: Store, tmp_path: Path) -> None:
     plan = planned(tmp_path, 1)
     load_sae(store, plan)
@@ -184,7 +254,7 @@ def test_a_loader_elsewhere_counts_as_alive_for_a_minute(store: Store, tmp_path:
     there = json.dumps({"host": "elsewhere", "boot": "b", "ids": "i", "pid": 7, "start": "1", "load": "x"})
     store.write([("MATCH (j:LoadJournal) SET j.holder = $h, j.beat = timestamp() - 30000", {"h": there})])
     stopped.finish()
-    with pytest.raises(ConflictError, match="process 7 on elsewhere is loading test/one .* 3[0-9] s ago"):
+    with pytest.raises(ConflictError, match=r"process 7 on elsewhere is loading test/one .* 3[0-9] s ago"):
         load_sae(store, plan)
     silent = int(holder.LEASE_SECONDS * 1000) + 1
     store.write([("MATCH (j:LoadJournal) SET j.beat = timestamp() - $ms", {"ms": silent})])

@@ -185,4 +185,4 @@ def test_an_interrupt_is_exit_130(spoiled: Callable[..., None], capsys: pytest.C
 
     spoiled(KeyboardInterrupt())
     assert run_here(["count", "x"]) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "given again" in capsys.readouterr().err

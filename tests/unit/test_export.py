@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import math
 import os
@@ -19,7 +20,6 @@ import pytest
 
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.files import exclusive
 from cofire.ingest.load import load_plan
 from cofire.schema.base import Node
 from cofire.schema.nodes import LATENT, NODES, RELEASE, SAE, TOKEN
@@ -29,6 +29,7 @@ from cofire.store import export_rows
 from cofire.store.export import Format, capture_rows, export
 from cofire.store.export_formats import columns, sort_name
 from cofire.store.export_neo4j import MARKS
+from cofire.store.shared_nodes import SharedNodes
 from export_graphs import DEAD_LATENT, EMPTY_TOKEN_LATENT, HOSTILE, collected, csv_rows, hostile_captures
 
 FORMATS: tuple[Format, ...] = ("neo4j-admin", "parquet", "graphml", "csv")
@@ -73,11 +74,11 @@ def test_captures_give_the_rows_of_their_plans_and_shared_nodes_once(
 
 
 def test_a_shared_node_keeps_the_first_value_and_is_filled_up() -> None:
-    shared = export_rows._Shared()
+    shared = SharedNodes()
     shared.add(TOKEN, [["t/1", 1, None], ["t/2", 2, "two"]])
     shared.add(TOKEN, [["t/1", 7, "one"], ["t/2", 2, "other"]])
     shared.add(RELEASE, [["r"]])
-    assert list(shared.slices()) == [(TOKEN, [["t/1", 1, "one"], ["t/2", 2, "two"]]), (RELEASE, [["r"]])]
+    assert list(shared.slices(10)) == [(TOKEN, [["t/1", 1, "one"], ["t/2", 2, "two"]]), (RELEASE, [["r"]])]
 
 
 def test_the_captures_have_what_is_hard(wanted: dict[str, list[str]]) -> None:
@@ -192,6 +193,7 @@ def test_neo4j_admin_files_hold_every_value(exported: dict[str, Path], wanted: d
     ]
     assert any("CREATE CONSTRAINT latent_uid_unique" in s for s in statements)
     assert any("VECTOR INDEX" in s for s in statements)
+    assert statements[-1] == "CALL db.awaitIndexes(300);"
     assert os.access(folder / "import.sh", os.X_OK)
 
 
@@ -334,10 +336,55 @@ def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
 
 
 def test_two_exports_to_one_place_do_not_mix(tmp_path: Path) -> None:
-    left = exporting._beside(tmp_path / "out", "part")
-    left.mkdir()
-    with exclusive(left), pytest.raises(CaptureError, match="another cofire"):
-        export(SMALL, tmp_path / "out", "csv")
+    out = tmp_path / "out"
+    left = [exporting._beside(out, name) for name in ("part", "replaced")]
+    for folder in left:
+        folder.mkdir()
+    with exporting._alone(out), pytest.raises(InputError, match="out is being written by another cofire"):
+        export(SMALL, out, "csv")
+    assert all(folder.is_dir() for folder in left)  # nothing is cleared or put back that the other one works with
+    assert not out.exists()
+
+
+def test_an_export_holds_its_place_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    removed: list[tuple[str, bool]] = []
+    rmtree = shutil.rmtree
+
+    def watched(path: Path, *, ignore_errors: bool = False) -> None:
+        # A second export begins at each of the first one's steps.
+        with pytest.raises(InputError, match="another cofire"):
+            export(SMALL, out, "csv", force=True)
+        removed.append((path.name, out.exists()))
+        rmtree(path, ignore_errors=ignore_errors)
+
+    export(SMALL, out, "csv")
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    export(SMALL, out, "graphml", force=True)
+    # The last one after the last rename; the work directory, which was renamed, is not among them.
+    assert removed == [(".out.cofire-export-replaced", True)] * 2
+    assert names(tmp_path) == ["out"]
+    assert "graph.graphml" in names(out)
+
+
+def test_a_lock_that_went_with_the_export_before_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    lock, flock, calls = exporting._beside(out, "lock"), fcntl.flock, []
+
+    def late(file: Any, operation: int) -> None:
+        if not calls:
+            lock.unlink()  # the other one ends between our opening of its file and our hold on it
+        calls.append(operation)
+        flock(file, operation)
+
+    def rows() -> Any:
+        assert lock.exists()
+        yield LATENT, [latent("x")]
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    export(rows, out, "csv")
+    assert len(calls) == 2
+    assert names(tmp_path) == ["out"]
 
 
 def test_an_uncounted_capture_is_refused(tmp_path: Path) -> None:
@@ -375,6 +422,37 @@ def test_the_command(
         assert words in said.err
         assert said.err.count("\n") == 1
     assert names(tmp_path) == sorted(FORMATS)
+
+
+def test_the_command_leaves_decoder_directions_out_as_ingest_does(
+    captures: list[CaptureDir], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cofire.cli import run
+
+    monkeypatch.chdir(tmp_path)
+    line = ["export", str(captures[0].path), "--format", "parquet", "--out"]
+
+    def exported_directions(out: str, *options: str) -> tuple[int, str]:
+        assert run([*line, out, *options]) == 0, capsys.readouterr().err
+        capsys.readouterr()
+        hashes: list[str] = pq.read_table(f"{out}/Sae.parquet")["contentHash"].to_pylist()
+        directions = pq.read_table(f"{out}/Latent.parquet")["decoder"]
+        return len(directions) - directions.null_count, hashes[0]
+
+    with_them, without = (
+        (16, load_plan(captures[0]).content_hash),
+        (0, load_plan(captures[0], decoders=False).content_hash),
+    )
+    assert exported_directions("plain") == with_them
+    assert exported_directions("flag", "--no-decoders") == without
+    (tmp_path / "cofire.toml").write_text("decoders = false\n")
+    assert exported_directions("setting") == without
+    for store in ([], ["--store", "s"]):
+        assert run(["export", *store, "--out", "x", "--format", "csv", "--no-decoders"]) == 2
+        said = capsys.readouterr().err
+        assert "--no-decoders is for captures" in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "x").exists()
 
 
 def test_progress_reaches_its_end(captures: list[CaptureDir]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -109,6 +110,45 @@ def test_an_interrupt_leaves_whole_output(format_: str, capsys: pytest.CaptureFi
     else:
         assert "1 2" in out
         assert "b" in out
+
+
+@pytest.mark.parametrize("format_", ["json", "csv", "table", "parquet"])
+def test_values_that_are_not_finite_are_printed_as_without_streaming(
+    format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    from cofire.cli.output import Format, emit
+    from cofire.cli.streaming import write_stream
+    from cofire.queries.frames import typed_frame
+
+    class Out(io.StringIO):
+        def __init__(self) -> None:
+            super().__init__()
+            self.buffer = io.BytesIO()
+
+    def forbidden(word: str) -> Any:
+        raise AssertionError(word)
+
+    types = {"sae": "string", "score": "float"}
+    rows = [("a", math.nan), ("b", math.inf), ("c", -math.inf), ("d", None), ("e", 0.1)]
+    said = []
+    for streamed in (True, False):
+        out = Out()
+        monkeypatch.setattr(sys, "stdout", out)
+        if streamed:
+            write_stream(iter(rows), types, Format(format_))
+        else:
+            emit(typed_frame(list(types), list(types.values()), rows), Format(format_))
+        if format_ == "json":
+            said.append(json.loads(out.getvalue(), parse_constant=forbidden))
+        elif format_ == "parquet":
+            said.append(pq.read_table(io.BytesIO(out.buffer.getvalue())).to_pylist())
+        else:
+            said.append(out.getvalue())
+    assert said[0] == said[1]
+    if format_ == "json":
+        assert [row["score"] for row in said[0]] == [None, None, None, None, 0.1]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from cofire.cli.common import StoreOption, notice, open_captures, stages
+from cofire.cli.common import StoreOption, notice, open_captures, settings_of, stages
 from cofire.cli.graphs import GraphCapturesArgument, open_to_read, refuse_both
+from cofire.errors import InputError
 
 
 class ExportFormat(Enum):
@@ -38,6 +39,9 @@ def export(
         list[str] | None, typer.Option(help="Only the SAE of this uid in the store; may be given again.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in --out.")] = False,
+    no_decoders: Annotated[
+        bool, typer.Option("--no-decoders", help="Leave the decoder directions of the captures out.")
+    ] = False,
 ) -> None:
     """Write the graph as files, from counted and analysed captures (without a store) or from a store.
 
@@ -48,10 +52,17 @@ def export(
 
     named = captures or []
     refuse_both(named, {"--store": store, "--sae": sae})
+    if no_decoders and not named:
+        raise InputError("--no-decoders is for captures; a store is exported as it was loaded: leave it out")
+    decoders = settings_of(decoders=False if no_decoders else None).decoders
     opened = open_captures(named) if named else []
     with nullcontext() if named else open_to_read(store) as source, stages("export") as advance:
         place = export_graph(
-            lambda: capture_rows(opened, advance) if source is None else store_rows(source, sae or [], advance),
+            lambda: (
+                capture_rows(opened, advance, decoders=decoders)
+                if source is None
+                else store_rows(source, sae or [], advance)
+            ),
             out,
             format.value,
             force=force,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,11 +22,14 @@ Row = tuple[Any, ...]
 def write_stream(rows: Iterable[Row], types: Mapping[str, str], format: Format) -> None:  # noqa: A002 - the contract's name
     """Print rows as they come. What ends the iteration early, Ctrl-C too, leaves a whole file of those printed.
 
+    The values are those that `cofire.cli.output.emit` prints: NaN is null, in JSON the infinities, too.
+
     Args:
         rows: values in the order of the columns; plain Python values.
         types: the columns' types by name: string, integer, float or list<integer>.
         format: csv and json go out row by row, parquet in row groups, table as tables of 50 rows.
     """
+    rows = (tuple(map(_known, row)) for row in rows)
     if format is Format.csv:
         _csv(rows, list(types))
     elif format is Format.json:
@@ -35,6 +39,14 @@ def write_stream(rows: Iterable[Row], types: Mapping[str, str], format: Format) 
     else:
         _tables(rows, types)
     sys.stdout.flush()
+
+
+def _known(cell: Any) -> Any:
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
+
+
+def _finite(cell: Any) -> Any:
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def _flushed(rows: Iterable[Row]) -> Iterator[Row]:
@@ -59,7 +71,8 @@ def _json(rows: Iterable[Row], names: list[str]) -> None:
     separator = "\n"
     try:
         for row in _flushed(rows):
-            sys.stdout.write(separator + json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False))
+            record = dict(zip(names, map(_finite, row), strict=True))
+            sys.stdout.write(separator + json.dumps(record, ensure_ascii=False, allow_nan=False))
             separator = ",\n"
     finally:
         sys.stdout.write("\n]\n")

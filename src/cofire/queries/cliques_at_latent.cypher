@@ -21,7 +21,7 @@ ORDER BY strength DESC
 WITH a, least, collect(strength) AS strengths
 // A clique is as strong as its weakest edge. So it is first looked for among strong edges alone, and among weaker
 // ones only where that gives too few.
-WITH a, least, [i IN CASE WHEN 0 < $limit < 1000 THEN [100, 400] ELSE [] END WHERE i < size(strengths) |
+WITH a, least, [i IN CASE WHEN 0 < $limit < 1000 THEN [100, 300, 600, 1200] ELSE [] END WHERE i < size(strengths) |
                 [strengths[i], $limit]] + [[least, 0]] AS tries
 CALL (a, least, tries) {
   UNWIND tries AS try
@@ -110,7 +110,7 @@ ORDER BY strength DESC
 WITH a, least, collect(strength) AS strengths
 // A clique is as strong as its weakest edge. So it is first looked for among strong edges alone, and among all
 // only where that gives too few.
-WITH a, least, CASE WHEN 0 < $limit < 1000 THEN strengths[400] END AS strong
+WITH a, least, CASE WHEN 0 < $limit < 1000 THEN strengths[600] END AS strong
 CALL (a, least, strong) {
   UNWIND CASE WHEN strong IS NULL THEN [] ELSE [strong] END AS floor
   WITH a, least, floor

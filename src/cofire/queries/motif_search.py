@@ -15,7 +15,7 @@ from functools import partial
 
 from cofire.analysis.motif_sources import Edge, MotifSource, capture_sources
 from cofire.analysis.motifs import BestMotifs, Kind, Measure, Motif, checked_sizes, motifs
-from cofire.errors import QueryError
+from cofire.errors import QueryError, StoreError
 from cofire.queries.library import nearest
 from cofire.schema.relationships import CO_FIRES
 from cofire.store import Store
@@ -25,12 +25,13 @@ __all__ = ["best_motifs", "capture_sources", "store_sources", "stream_motifs"]
 Progress = Callable[[str, str, int, int], None]
 
 _READY = """MATCH (s:Sae {status: 'ready'})
-RETURN s.uid AS uid, s.release AS release, s.nEdges AS edges
+RETURN s.uid AS uid, s.release AS release, s.contentHash AS hash, s.nEdges AS edges
 ORDER BY uid"""
 _EDGES = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[r:CO_FIRES]->(y:Latent)
 WHERE $least IS NULL OR r.logOdds >= $least
 RETURN x.index AS a, y.index AS b, """
+_HASH = "MATCH (s:Sae {uid: $sae, status: 'ready'}) RETURN s.contentHash AS hash"
 
 
 def store_sources(
@@ -52,7 +53,7 @@ def store_sources(
 
     Raises:
         QueryError: no such SAE or release, or its load is not complete.
-        StoreError: the store failed.
+        StoreError: the store failed; raised by reading a source when its SAE was replaced or deleted since.
     """
     ready = store.read(_READY).rows
     chosen = [row for row in ready if sae in (None, row[0]) and release in (None, row[1])]
@@ -62,14 +63,26 @@ def store_sources(
             raise QueryError(f"{store.location} holds no SAE; load one with `cofire ingest`")
         sort = "SAE" if sae is not None else "release"
         raise QueryError(f"unknown {sort} {wanted}{nearest(wanted, known)}; `cofire saes` lists what is there")
-    return [MotifSource(row[0], int(row[2] or 0), partial(_edges, store, row[0], by, min_log_odds)) for row in chosen]
+    return [
+        MotifSource(uid, int(edges or 0), partial(_edges, store, uid, by, min_log_odds, content, edges))
+        for uid, _, content, edges in chosen
+    ]
 
 
-def _edges(store: Store, sae: str, by: Measure, min_log_odds: float | None) -> Iterator[Edge]:
+def _edges(
+    store: Store, sae: str, by: Measure, min_log_odds: float | None, content: str | None, edges: int | None
+) -> Iterator[Edge]:
     # The name comes from the schema, never from the user.
     name = next(p.name for p in CO_FIRES.properties if p.name.lower() == by.replace("_", ""))
+    found = 0
     for _, (a, b, value) in store.stream(f"{_EDGES}r.{name} AS value", {"sae": sae, "least": min_log_odds}):
         yield int(a), int(b), value
+        found += 1
+    # A stream is no snapshot: an SAE that goes, or is put in place again, gives no edges or a part of them.
+    # With a bound on the edges nothing says how many there should be.
+    counted = min_log_odds is None and edges is not None
+    if store.read(_HASH, {"sae": sae}).rows != [(content,)] or (counted and found != edges):
+        raise StoreError(f"{sae} was replaced or deleted in {store.location} meanwhile; search again")
 
 
 def stream_motifs(

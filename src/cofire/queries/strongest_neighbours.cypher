@@ -24,7 +24,7 @@ WITH s.uid + '/' + toString($index) AS uid
 MATCH (a:Latent {uid: uid})
 WITH a
 MATCH (a)-[r:CO_FIRES]-(b)
-WITH a, r, b,
+WITH r, b, b.index AS index,
      CASE $by
        WHEN 'log_odds' THEN r.logOdds
        WHEN 'count' THEN r.count
@@ -34,11 +34,12 @@ WITH a, r, b,
        WHEN 'lift' THEN r.lift
        WHEN 'decoder_cosine' THEN r.decoderCosine
      END AS measure
-OPTIONAL MATCH (b)-[:IN]->(c:Cluster)
-RETURN b.index AS index, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
-       r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
-       CASE WHEN a.index < b.index THEN r.pBGivenA ELSE r.pAGivenB END AS p_neighbour_given_latent,
-       CASE WHEN a.index < b.index THEN r.pAGivenB ELSE r.pBGivenA END AS p_latent_given_neighbour,
-       r.decoderCosine AS decoder_cosine, b.firingCount AS firing_count, c.uid AS cluster, b.topTokens AS top_tokens
 ORDER BY measure IS NULL, measure DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
+OPTIONAL MATCH (b)-[:IN]->(c:Cluster)
+RETURN index, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
+       r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
+       CASE WHEN $index < index THEN r.pBGivenA ELSE r.pAGivenB END AS p_neighbour_given_latent,
+       CASE WHEN $index < index THEN r.pAGivenB ELSE r.pBGivenA END AS p_latent_given_neighbour,
+       r.decoderCosine AS decoder_cosine, b.firingCount AS firing_count, c.uid AS cluster, b.topTokens AS top_tokens
+ORDER BY measure IS NULL, measure DESC, index

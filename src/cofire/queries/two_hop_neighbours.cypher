@@ -3,7 +3,7 @@
 //   with the most such partners first.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param index: integer 0.. - the latent's index
-// param limit: integer 0.. = 100 - at most so many rows, 0 for all
+// param limit: integer 0.. = 20 - at most so many rows, 0 for all
 // returns index: integer - the latent two steps away
 // returns shared: integer - latents that co-fire with both
 // returns partners: integer - latents that it co-fires with

@@ -11,6 +11,7 @@ directory that holds such a list, and nothing but what it lists, is ever replace
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import get_args
 
 from cofire.errors import InputError
-from cofire.ingest.files import exclusive, write_text
+from cofire.ingest.files import write_text
 from cofire.schema.nodes import SAE
 from cofire.store.export_formats import CsvWriter, Format, GraphmlWriter, ParquetWriter, Writer
 from cofire.store.export_neo4j import MARKS, MarkTaken, Neo4jAdminWriter
@@ -56,26 +57,27 @@ def export(rows: Callable[[], Iterable[Slice]], out: str | Path, format: Format,
     if format not in get_args(Format):
         raise InputError(f"unknown format {format}; give one of {', '.join(get_args(Format))}")
     place = Path(out).expanduser().resolve()
-    old = _beside(place, "replaced")
-    if old.is_dir() and not place.exists():
-        old.rename(place)  # a run was killed between its last two steps
-    _refuse_to_overwrite(place, force=force)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _work_directory(place) as work:
-        counts, saes = _write_whole(rows, work, format)
-        files = sorted(path.name for path in work.iterdir())
-        _flush(work)
-        record = {
-            "cofire_export": MANIFEST_VERSION, "format": format, "schema_version": VERSION, "saes": saes,
-            "rows": counts, "files": files,
-        }  # fmt: skip
-        write_text(work / MANIFEST, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        # Another run may have ended here meanwhile.
+    with _alone(place):
+        old = _beside(place, "replaced")
+        if old.is_dir() and not place.exists():
+            old.rename(place)  # a run was killed between its last two steps
         _refuse_to_overwrite(place, force=force)
-        shutil.rmtree(old, ignore_errors=True)
-        if place.exists():
-            place.rename(old)
-        work.rename(place)
+        with _work_directory(place) as work:
+            counts, saes = _write_whole(rows, work, format)
+            files = sorted(path.name for path in work.iterdir())
+            _flush(work)
+            record = {
+                "cofire_export": MANIFEST_VERSION, "format": format, "schema_version": VERSION, "saes": saes,
+                "rows": counts, "files": files,
+            }  # fmt: skip
+            write_text(work / MANIFEST, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            # Somebody may have put something here meanwhile.
+            _refuse_to_overwrite(place, force=force)
+            shutil.rmtree(old, ignore_errors=True)
+            if place.exists():
+                place.rename(old)
+            work.rename(place)
         shutil.rmtree(old, ignore_errors=True)
     return place
 
@@ -148,15 +150,40 @@ def _beside(place: Path, what: str) -> Path:
 
 
 @contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Hold the place against other exports by a file beside it; the hold ends with the process, however that ends.
+
+    Not by the directory that is written, as `cofire.ingest.files.exclusive` would: that one is renamed, and then the
+    next export could hold a new one while this one is not done.
+    """
+    lock = _beside(place, "lock")
+    while True:
+        with lock.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"{place} is being written by another cofire; wait for it to end") from error
+            if os.fstat(file.fileno()).st_nlink == 0:
+                continue  # whoever held it has ended since it was opened, and took it away
+            try:
+                yield
+            finally:
+                lock.unlink()
+            return
+
+
+@contextmanager
 def _work_directory(place: Path) -> Iterator[Path]:
-    """The directory to write in, held by this process alone; it goes unless it was renamed."""
+    """The directory to write in, empty; it goes unless it was renamed."""
     work = _beside(place, "part")
-    work.mkdir(exist_ok=True)
-    with exclusive(work):
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    if work.exists():
+        shutil.rmtree(work)  # a run was killed
+    work.mkdir()
+    try:
+        yield work
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def _clear(work: Path) -> None:

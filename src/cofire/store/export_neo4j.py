@@ -37,6 +37,9 @@ ${NEO4J_ADMIN:-neo4j-admin} database import full @import-arguments.txt "$@" "${N
 echo "Imported. Start the server, then: cypher-shell -d ${NEO4J_DATABASE:-neo4j} -f schema.cypher" >&2
 """
 
+_AWAIT = "CALL db.awaitIndexes(300)"
+"""Until an index is populated, the queries that search in it miss rows. Seconds; the call fails when they pass."""
+
 
 class MarkTaken(Exception):
     """A text has one of the marks in it: the export is to be written again with others."""
@@ -109,7 +112,7 @@ class Neo4jAdminWriter(TableWriter):
         (self.folder / "import-arguments.txt").write_text("".join(f"{a}\n" for a in self._arguments()), "utf-8")
         (self.folder / "import.sh").write_text(_IMPORT, encoding="utf-8")
         (self.folder / "import.sh").chmod(0o755)
-        statements = [*self._mending(), *ddl(), *neo4j_ddl()]
+        statements = [*self._mending(), *ddl(), *neo4j_ddl(), _AWAIT]
         (self.folder / "schema.cypher").write_text("".join(f"{s};\n" for s in statements), encoding="utf-8")
 
     def _arguments(self) -> list[str]:

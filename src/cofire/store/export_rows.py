@@ -32,7 +32,9 @@ RETURN s.uid AS uid, s.contentHash AS hash, s.nLatents AS latents, s.nEdges AS e
 ORDER BY uid"""
 
 
-def capture_rows(captures: Sequence[CaptureDir], progress: Progress | None = None) -> Iterator[Slice]:
+def capture_rows(
+    captures: Sequence[CaptureDir], progress: Progress | None = None, *, decoders: bool = True
+) -> Iterator[Slice]:
     """Yield the graph that loading the captures, in this order, into an empty store would make.
 
     Memory holds the tables of one capture and the shared nodes.
@@ -40,6 +42,7 @@ def capture_rows(captures: Sequence[CaptureDir], progress: Progress | None = Non
     Args:
         captures: counted and analysed captures of different SAEs.
         progress: called with (SAE uid, rows done, rows in all).
+        decoders: the decoder directions too, as `cofire.ingest.load.load_plan`.
 
     Raises:
         CaptureError: a capture is not counted or not analysed, or damaged.
@@ -47,7 +50,7 @@ def capture_rows(captures: Sequence[CaptureDir], progress: Progress | None = Non
     shared = SharedNodes()
     yield SCHEMA_VERSION, [_schema_row()]
     for capture in captures:
-        plan = load_plan(capture)
+        plan = load_plan(capture, decoders=decoders)
         yield SAE, [_sae_row(plan)]
         done = 0
         for section in plan.sections:

@@ -21,8 +21,10 @@ UNWIND starts AS start
 WITH start[0] AS x, start[1] AS here
 MATCH (x)-[:CO_FIRES]-(b)
 WITH b, count(*) AS shared, max(here) AS joined
-WHERE joined = 0 AND b.index <> $index
+WHERE joined = 0
 WITH b.index AS index, shared
+WHERE index <> $index
+WITH index, shared
 ORDER BY shared DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, shared, $sae + '/' + toString(index) AS uid

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     password: SecretStr | None = Field(default=None, validation_alias="NEO4J_PASSWORD")
     database: str | None = Field(default=None, validation_alias="NEO4J_DATABASE")
     queries: str | None = Field(default=None, description="folder of query files of one's own")
-    timeout: float | None = Field(default=None, gt=0, description="seconds that one answer of a store may take")
+    timeout: float | None = Field(default=None, gt=0, le=1e9, description="seconds that one answer of a store may take")
     memory: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=16 * 1024**2, description="bound on the counters")
     min_count: int = Field(default=20, ge=1, description="fewest joint firings of a kept edge")
     min_lift: float = Field(default=2.0, ge=0, description="least lift of a kept edge")

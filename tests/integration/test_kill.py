@@ -18,7 +18,7 @@ from jobs import bulk_job, capture_job, count_job, kill_at_random, load_job, run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/smollm2"
-KILLS = int(os.environ.get("COFIRE_TEST_KILLS", "10"))  # of each job; 100 by hand before a release
+KILLS = int(os.environ.get("COFIRE_TEST_KILLS", "7"))  # of each job; 100 by hand before a release
 
 
 def tables_of(folder: Path) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from graphs import dump_graph, wipe
 from jobs import count_job, fork_server, load_job, run_undisturbed
 from servers import Neo4jServer, exported, free_port, neo4j_script
 
-RESTARTS = int(os.environ.get("COFIRE_TEST_RESTARTS", "3"))  # of each store; 10 by hand before a release
+RESTARTS = int(os.environ.get("COFIRE_TEST_RESTARTS", "2"))  # of each store; 10 by hand before a release
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -75,16 +75,23 @@ def parameters(kb: KnowledgeBase, name: str) -> list[dict[str, Any]]:
     return sets
 
 
-@pytest.mark.parametrize("name", sorted(library()))
-def test_every_query_gives_the_same_rows_on_both_stores(demo_dir: Path, neo4j_demo: Any, name: str) -> None:
+@pytest.fixture(scope="module")
+def both(demo_dir: Path, neo4j_demo: Any) -> Iterator[tuple[KnowledgeBase, KnowledgeBase]]:
+    """The demo graph on the embedded store and on Neo4j, opened once for all queries."""
     with (
         KnowledgeBase(demo_dir / "store") as embedded,
         KnowledgeBase(neo4j_demo.uri, username=neo4j_demo.username, password=neo4j_demo.password) as neo4j,
     ):
-        for given in parameters(embedded, name):
-            pd.testing.assert_frame_equal(
-                embedded.query(name, **given), neo4j.query(name, **given), check_exact=True, obj=f"{name} {given}"
-            )
+        yield embedded, neo4j
+
+
+@pytest.mark.parametrize("name", sorted(library()))
+def test_every_query_gives_the_same_rows_on_both_stores(both: tuple[KnowledgeBase, KnowledgeBase], name: str) -> None:
+    embedded, neo4j = both
+    for given in parameters(embedded, name):
+        pd.testing.assert_frame_equal(
+            embedded.query(name, **given), neo4j.query(name, **given), check_exact=True, obj=f"{name} {given}"
+        )
 
 
 def test_the_two_graphs_are_the_same(demo_dir: Path, neo4j_demo: Any) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cofire.queries.knowledge_base import KnowledgeBase
     from cofire.queries.library import Query
     from cofire.settings import Settings
+    from cofire.store import Store
 
 CapturesArgument = Annotated[list[Path], typer.Argument(help="Capture directories, or directories of several.")]
 StoreOption = Annotated[
@@ -113,6 +114,16 @@ def known_queries(queries: Path | None) -> Mapping[str, Query]:
     from cofire.queries.library import queries_with
 
     return queries_with(settings_of(queries=None if queries is None else str(queries)).queries)
+
+
+def open_named(settings: Settings, *, create: bool = False, any_version: bool = False) -> Store:
+    """Open the store that the settings name; `create` and `any_version` as `cofire.store.open_store`."""
+    from cofire.store import open_store
+
+    password = settings.password.get_secret_value() if settings.password else None
+    return open_store(
+        settings.store, settings.username, password, settings.database, create=create, any_version=any_version
+    )
 
 
 def open_captures(paths: list[Path]) -> list[CaptureDir]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cofire.cli.common import settings_of
+from cofire.cli.common import open_named, settings_of
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,8 +40,4 @@ def open_to_read(store: str | None) -> Store:
     Raises:
         StoreError: there is none, or it cannot be reached.
     """
-    from cofire.store import open_store
-
-    settings = settings_of(store)
-    password = settings.password.get_secret_value() if settings.password else None
-    return open_store(settings.store, settings.username, password, settings.database)
+    return open_named(settings_of(store))

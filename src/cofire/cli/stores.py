@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cofire.cli.common import CapturesArgument, StoreOption, notice, open_captures, settings_of, stages
+from cofire.cli.common import CapturesArgument, StoreOption, notice, open_captures, open_named, settings_of, stages
 from cofire.errors import InputError
 
 
@@ -15,12 +15,9 @@ def delete(
     store: StoreOption = None,
 ) -> None:
     """Take one SAE and everything of its own out of the store. Releases, models and their tokens stay."""
-    from cofire.store import open_store
     from cofire.store.write import delete_sae
 
-    settings = settings_of(store)
-    password = settings.password.get_secret_value() if settings.password else None
-    with open_store(settings.store, settings.username, password, settings.database) as target:
+    with open_named(settings_of(store)) as target:
         with stages(sae) as progress:
             found = delete_sae(target, sae, lambda done, total: progress("delete", done, total))
         if not found:
@@ -33,13 +30,10 @@ def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Bring a store that an older cofire made to this one's schema. Can be interrupted and run again."""
-    from cofire.store import open_store
     from cofire.store.versions import VERSION, check_version, found_version, pending
     from cofire.store.versions import migrate as migrate_store
 
-    settings = settings_of(store)
-    password = settings.password.get_secret_value() if settings.password else None
-    with open_store(settings.store, settings.username, password, settings.database, any_version=True) as target:
+    with open_named(settings_of(store), any_version=True) as target:
         found = found_version(target)
         if found is not None and found > VERSION:
             check_version(target)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cofire.cli.common import CapturesArgument, StoreOption, notice, open_captures, settings_of, stages
+from cofire.cli.common import CapturesArgument, StoreOption, notice, open_captures, open_named, settings_of, stages
 
 
 class Edges(StrEnum):
@@ -102,7 +102,6 @@ def ingest(
     """Count and analyse what is missing or stale, then load it into the store."""
     from cofire.ingest.decoders import decoder_width
     from cofire.schema.cypher import MAX_DECODER_DIMS
-    from cofire.store import open_store
     from cofire.store.ingest import ingest_all
 
     settings = settings_of(
@@ -116,11 +115,10 @@ def ingest(
     )
     opened = open_captures(captures)
     edges = _edges(edges, min_count, min_lift)
-    password = settings.password.get_secret_value() if settings.password else None
     for capture in opened:
         if settings.decoders and (decoder_width(capture) or 0) > MAX_DECODER_DIMS:
             notice(f"{capture.uid}: its decoder directions have more than {MAX_DECODER_DIMS:,} numbers and stay out")
-    with open_store(settings.store, settings.username, password, settings.database, create=True) as target:
+    with open_named(settings, create=True) as target:
         title = opened[0].uid if len(opened) == 1 else f"{len(opened)} SAEs"
         with stages(title) as progress:
             outcomes = ingest_all(opened, target, settings, edges=edges, replace=replace, progress=progress)

@@ -216,6 +216,11 @@ def _latent_rows(capture: CaptureDir, tables: _Tables, decoders: bool) -> Slice:
     return rows
 
 
+def values_in(row: Row) -> int:
+    """Return how many values a row carries, those in its lists included: what a message with it weighs."""
+    return sum(len(value) if isinstance(value, list) else 1 for value in row)
+
+
 def words_of(texts: list[str]) -> str:
     """Return the words of some texts: lower case, each once, in order, a blank between them."""
     return " ".join(sorted({word for text in texts for word in _WORD.findall(text.lower())}))

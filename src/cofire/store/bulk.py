@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cofire.errors import StoreError
-from cofire.ingest.load import LoadPlan, Section
+from cofire.ingest.load import LoadPlan, Section, values_in
 from cofire.schema.base import Node, PropertyType, Relationship
 from cofire.schema.cypher import ddl
 from cofire.schema.nodes import NODES, SAE, SCHEMA_VERSION
@@ -194,8 +194,7 @@ def _shared_rows(plan: LoadPlan) -> Iterator[tuple[Node, list[list[Any]]]]:
 def _slices(section: Section) -> Iterator[list[list[Any]]]:
     start = 0
     while start < section.count:
-        first = section.rows(start, start + 1)[0]
-        values = sum(len(value) if isinstance(value, list) else 1 for value in first)
+        values = values_in(section.rows(start, start + 1)[0])
         stop = min(start + max(min(MESSAGE_ROWS, MESSAGE_VALUES // max(values, 1)), 1), section.count)
         yield section.rows(start, stop)
         start = stop

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from cofire.errors import StoreError
-from cofire.ingest.load import LoadPlan, Row, Section
+from cofire.ingest.load import LoadPlan, Row, Section, values_in
 from cofire.schema.base import Node, Relationship
 from cofire.schema.cypher import create_nodes, create_relationships, create_relationships_by_id, merge_nodes
 from cofire.schema.nodes import LOAD_JOURNAL, NODES
@@ -230,7 +230,7 @@ class _BatchSize:
     """How many rows of a section go into one transaction."""
 
     def __init__(self, section: Section, at: int) -> None:
-        values = max(_values(section.rows(at, at + 1)[0]), 1)
+        values = max(values_in(section.rows(at, at + 1)[0]), 1)
         self._most = max(min(BATCH_ROWS, BATCH_VALUES // values), LEAST_ROWS)
         self.rows = self._most
 
@@ -244,10 +244,6 @@ class _BatchSize:
         """Make it smaller; False where it is as small as it gets."""
         before, self.rows = self.rows, max(self.rows // 2, LEAST_ROWS)
         return self.rows < before
-
-
-def _values(row: Row) -> int:
-    return sum(len(value) if isinstance(value, list) else 1 for value in row)
 
 
 def _clear(store: Store, claim: Claim, progress: Progress | None = None) -> None:

@@ -10,6 +10,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples" / "smollm2"
+DEMO = {"test_ask.py", "test_demo.py"}
+"""They share one run of scripts/demo, which takes minutes."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes (pytest -n 2 --dist loadgroup) one file stays in one of them, as its fixtures do."""
+    for item in items:
+        group = "demo" if item.path.name in DEMO else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

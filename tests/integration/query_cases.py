@@ -6,15 +6,19 @@ import random
 from typing import Any
 
 from query_view import MEASURES
-from query_worlds import LOADING, READY, TEXTS, Row, World
+from query_worlds import DELETING, LOADING, READY, STRUCTURES, TEXTS, Row, World
 
-SAES = (*READY, LOADING, "rel/unknown")
+SAES = (*READY, LOADING, DELETING, "rel/unknown")
 # Some are words of a world, some mean something to a full-text index or to Cypher.
 WORDS = (
     "of", "OF", "brien", "names", "quoted", "é", "É", "名前", "e", "x", "", " ", "of the", "*", "o*", "of OR the", '"',
     "\\", '\\"', "') MATCH (n) DETACH DELETE n //", "words:of", "~", "\n", "\x00", "🙂", "-of", "a" * 300,
+    " of", "OF ", "\tof\n",
 )  # fmt: skip
-PHRASES = ("one of two", "one", "«", "'", '"', "\\", "", "名前 two", "$text", "ONE", "no such text")
+PHRASES = (
+    "one of two", "one", "«", "'", '"', "\\", "", "名前 two", "$text", "ONE", "no such text", "« Oui », dit",
+    "Oui , dit", "il «of» two", "»",
+)  # fmt: skip
 STRENGTHS = (None, 0.0, 1.5, 99.0)
 LIMITS = (0, 1, 3, 2**40, 2**63 - 1)
 
@@ -33,7 +37,7 @@ def all_cases(name: str, world: World) -> list[Row]:
     """Return every parameter set of a query."""
     n = len(world.latents) // len(world.saes)
     one = [{"sae": sae, "index": i} for sae in SAES for i in (0, 1, 3, 5, n - 1, n)]
-    alive = [{"sae": sae, "index": i} for sae in READY for i in range(n)] + one[-8:]
+    alive = [{"sae": sae, "index": i} for sae in READY for i in range(n)] + one[12::2]  # the latter are of no ready SAE
     pairs = [
         {"sae": sae, "a": a, "b": b} for sae in SAES for a, b in ((0, 1), (6, 0), (1, n - 2), (2, 2), (0, 5), (7, 8))
     ]
@@ -44,16 +48,18 @@ def all_cases(name: str, world: World) -> list[Row]:
     plain: list[Row] = [{"sae": sae} for sae in SAES]
     clusters = [{"cluster": c} for c in (*world.clusters, f"{READY[0]}/c-none")]
     motifs = crossed(alive, "min_log_odds", STRENGTHS)
+    # For the queries that list whole clusters.
+    listed = crossed(plain, "n_tokens", (1, 2, 1000)) + crossed(plain, "min_size", (4, 5, 6))
 
     found: dict[str, list[Row]] = {
         "bifans_at_latent": limited(motifs),
         "bridge_latents": limited(crossed(clusters, "min_log_odds", STRENGTHS)),
         "bridges_between_clusters": limited(
-            crossed(crossed(plain, "min_log_odds", (-9.0, 0.0, 1.5)), "min_edges", (1, 2))
+            plain + crossed(crossed(plain, "min_log_odds", STRENGTHS), "min_edges", (1, 2))
         ),
         "chains_at_latent": limited(crossed(motifs, "size", (3, 4, 5, 6))),
         "children_of_latent": limited(alive),
-        "clique_clusters": limited(crossed(plain, "min_clique_share", (0.0, 0.8, 1.0))),
+        "clique_clusters": limited(listed + crossed(plain, "min_clique_share", (0.0, 0.8, 1.0))),
         "cliques_at_latent": limited(crossed(motifs, "size", (3, 4, 5, 6))),
         "cluster_card": clusters,
         "cluster_edges": clusters,
@@ -67,12 +73,12 @@ def all_cases(name: str, world: World) -> list[Row]:
         "dead_latents": limited(plain),
         "dense_latents": limited(plain + crossed(plain, "min_frequency", (0.0, 0.5))),
         "densest_clusters": limited(
-            plain + crossed(plain, "structure", ("clique", "too_small")) + crossed(plain, "min_size", (4, 5))
+            plain + listed + crossed(plain, "structure", (*STRUCTURES, "too_small", None))
         ),
         "edge_between": pairs,
         "edges_among": crossed(plain, "indices", ([], [0, 1, 2, 6, 6], list(range(n)), [2**62, -1])),
         "hierarchy_roots": limited(crossed(plain, "min_p", (0.0, 0.5, 0.75, 1.0))),
-        "hub_and_spoke_clusters": limited(crossed(plain, "min_centralization", (0.0, 0.8, 1.0))),
+        "hub_and_spoke_clusters": limited(listed + crossed(plain, "min_centralization", (0.0, 0.8, 1.0))),
         "hub_overlap": crossed(pairs, "min_log_odds", STRENGTHS),
         "latent_card": one,
         "latent_contexts": limited(one),
@@ -80,10 +86,12 @@ def all_cases(name: str, world: World) -> list[Row]:
         "latent_tokens": limited(one),
         "latents_by_token": limited(texts),
         "latents_by_word": limited(crossed(plain, "word", WORDS)),
-        "matched_latents": limited(two + crossed(crossed(two, "kind", ("split", None)), "min_score", (0.5, None))),
+        "matched_latents": limited(
+            two + crossed(crossed(two, "kind", ("one_to_one", "split", "merge", None)), "min_score", (0.5, None))
+        ),
         "matches_of_latent": limited(alive),
         "members_by_role": limited(
-            plain + crossed(crossed(plain, "role", ("hub", "spoke", "member")), "min_size", (2, 4))
+            plain + crossed(crossed(plain, "role", ("hub", "spoke", "core", "member")), "min_size", (2, 4))
         ),
         "mirrored_clusters": limited(two),
         "mirrors_of_cluster": limited(clusters),

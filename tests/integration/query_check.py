@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from query_oracle import ORACLES
-from query_worlds import LOADING, World
+from query_worlds import DELETING, LOADING, World
 
 from cofire.queries.library import library
 from cofire.store import Store
@@ -24,7 +24,7 @@ def check(store: Store, world: World, name: str, given: dict[str, Any]) -> list[
     found = [list(row) for row in rows.rows]
     # As text, 1 and 1.0 differ, in lists of lists too.
     assert repr(found) == repr([[row[c] for c in names] for row in wanted]), f"{name} {given} on {store.kind}"
-    assert LOADING not in repr(found)
+    assert not [sae for sae in (LOADING, DELETING) if sae in repr(found)]
     for row in found:
         for column, value in zip(query.columns, row, strict=True):
             if value is None:

@@ -22,7 +22,7 @@ def hub_and_spoke_clusters(
             rows.append(
                 _cluster_row(view, uid, "size structure centralization density")
                 | {"hub": order[0], "hub_tokens": view.tokens(order[0]), "spokes": order[1:]}
-                | {"spoke_tokens": [view.tokens(i)[:n_tokens] for i in order[1:]]}
+                | {"spoke_tokens": [view.shown(i, n_tokens) for i in order[1:]]}
             )
     return cut(sorted(rows, key=lambda r: (-r["centralization"], -r["size"], r["cluster"])), limit)
 
@@ -39,7 +39,7 @@ def clique_clusters(world: World, sae: str, min_clique_share: float, min_size: i
 
 def _members(view: View, uid: str, n_tokens: int) -> Row:
     inside = view.inside(uid)
-    return {"members": inside, "member_tokens": [view.tokens(i)[:n_tokens] for i in inside]}
+    return {"members": inside, "member_tokens": [view.shown(i, n_tokens) for i in inside]}
 
 
 def densest_clusters(world: World, sae: str, structure: str | None, min_size: int, n_tokens: int, limit: int) -> Rows:
@@ -73,13 +73,13 @@ def cluster_edges(world: World, cluster: str) -> Rows:
     return edges_among(world, view.sae, view.inside(cluster))
 
 
-def bridges_between_clusters(world: World, sae: str, min_log_odds: float, min_edges: int, limit: int) -> Rows:
-    view = View(world, sae)
+def bridges_between_clusters(world: World, sae: str, min_log_odds: float | None, min_edges: int, limit: int) -> Rows:
+    view = View(world, sae).strong(min_log_odds)
     groups: dict[tuple[str, str], Rows] = {}
     for (x, y), row in view.edges.items():
         ends = sorted((view.cluster(i) or "", i) for i in (x, y))
         (first, a), (second, b) = ends
-        if first and first != second and row["logOdds"] >= min_log_odds:
+        if first and first != second:
             groups.setdefault((first, second), []).append(
                 {"a": a, "b": b, "log_odds": row["logOdds"], "count": row["count"]}
             )

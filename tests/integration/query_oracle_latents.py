@@ -144,17 +144,17 @@ def latents_by_word(world: World, sae: str, word: str, limit: int) -> Rows:
         {"index": i, "label": row["label"], "firing_count": row["firingCount"], "frequency": row["frequency"]}
         | {"cluster": view.cluster(i), "top_tokens": view.tokens(i)}
         for i, row in view.latents.items()
-        if word.lower() in row["words"].split()
+        if word.strip(" \t\n").lower() in row["words"].split()
     ]
     return cut(sorted(rows, key=lambda r: (-r["firing_count"], r["index"])), limit)
 
 
 def contexts_with_text(world: World, sae: str, phrase: str, limit: int) -> Rows:
-    ready = View(world, sae).latents
+    ready, unmarked = View(world, sae).latents, str.maketrans("", "", "«»")
     rows = [
         {"index": i} | shown | {c: context[c] for c in ("document", "position", "text")}
         for s, i, shown, context in world.contexts
-        if s == sae and ready and phrase in context["text"].replace("«", "").replace("»", "")
+        if s == sae and ready and phrase.translate(unmarked) in context["text"].translate(unmarked)
     ]
     return cut(sorted(rows, key=lambda r: (r["index"], r["rank"])), limit)
 

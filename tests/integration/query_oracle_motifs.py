@@ -72,7 +72,7 @@ def chains_at_latent(world: World, sae: str, index: int, size: int, min_log_odds
 
 def _best(view: View, found: list[tuple[list[int], float]], limit: int) -> Rows:
     return [
-        {"members": members, "weakest_log_odds": score, "member_tokens": [view.tokens(i)[:3] for i in members]}
+        {"members": members, "weakest_log_odds": score, "member_tokens": [view.shown(i, 3) for i in members]}
         for members, score in cut(sorted(found, key=lambda f: (-f[1], f[0])), limit)
     ]
 

@@ -50,7 +50,7 @@ def _matches(world: World, sae: str) -> Rows:
             if here[0] == sae and sae in ready and there[0] in ready:
                 rows.append(
                     {"a": here[1], "other_sae": there[0], "index": there[1], "forward": forward} | row
-                    | {"top_tokens": list(world.latents[there]["topTokens"])}
+                    | {"top_tokens": world.latents[there]["topTokens"]}
                 )  # fmt: skip
     return rows
 
@@ -71,7 +71,7 @@ def matched_latents(
     rows = [
         {"a": row["a"], "b": row["index"]}
         | {c: row[c] for c in ("score", "method", "kind", "forward")}
-        | {"tokens_a": list(world.latents[sae_a, row["a"]]["topTokens"]), "tokens_b": row["top_tokens"]}
+        | {"tokens_a": world.latents[sae_a, row["a"]]["topTokens"], "tokens_b": row["top_tokens"]}
         for row in _matches(world, sae_a)
         if row["other_sae"] == sae_b and kind in (None, row["kind"]) and row["score"] >= (min_score or 0)
     ]

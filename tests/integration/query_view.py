@@ -71,8 +71,13 @@ class View:
             if self.cluster(other) == cluster and self.edge(index, other)["logOdds"] > 0  # type: ignore[index]
         )
 
-    def tokens(self, index: int) -> list[str]:
-        return list(self.latents[index]["topTokens"])
+    def tokens(self, index: int) -> list[str] | None:
+        found: list[str] | None = self.latents[index]["topTokens"]
+        return found
+
+    def shown(self, index: int, most: int) -> list[str]:
+        """The first tokens, none where they are not known: what stands in a list of latents."""
+        return (self.tokens(index) or [])[:most]
 
 
 def ready_saes(world: World) -> list[str]:

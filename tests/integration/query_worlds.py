@@ -1,8 +1,9 @@
 """Small random graphs for the tests of the query library, as plain Python data, and their way into a store.
 
-Every world has two ready SAEs with the same latent indices and a third that is still loading; values are drawn from
-a few, so that there are ties; counts go up to the largest 64-bit integer; tokens have quotes, blanks and other
-alphabets in them; some latents are dead and some fire without any edge. What later versions of cofire write (matches,
+Every world has two ready SAEs with the same latent indices, one that is still loading and one that is being deleted;
+values are drawn from a few, so that there are ties; counts go up to the largest 64-bit integer; tokens have quotes,
+blanks and other alphabets in them, and some latents that fire have none; texts have guillemets of their own; some
+latents are dead and some fire without any edge. What later versions of cofire write (matches,
 hierarchy, peaks) is there, too: `add_links` makes it.
 """
 
@@ -34,6 +35,7 @@ from cofire.store.versions import ensure_schema
 
 READY = ("rel/layer_1/width_16k", "rel 'two' \"ü\"/b$x")
 LOADING = "rel/loading"
+DELETING = "rel/deleting"
 TEXTS = (
     "of", " of", "of", " the", "The", "O'Brien", "'", '"', "\\", "$text", "\n", "a\nb", "", "名前", "🙂", "\ufffd", "é",
     "e\u0301", "// x",
@@ -80,14 +82,14 @@ def make_world(seed: int, n: int, p_edge: float) -> World:
     """Make a world of n latents an SAE in which each pair co-fires with probability p_edge."""
     rng = random.Random(seed)  # noqa: S311 - tests want the same numbers each time
     world = World(tokens={100 + i: text for i, text in enumerate(TEXTS)})
-    for uid in (*READY, LOADING):
+    for uid in (*READY, LOADING, DELETING):
         _add_sae(world, uid, rng, n, p_edge)
     add_links(world, rng)
     return world
 
 
 def add_links(world: World, rng: random.Random) -> None:
-    """Add parents, matches, mirrors and peaks; some of them touch the SAE that is still loading."""
+    """Add parents, matches, mirrors and peaks; some of them touch the SAEs that are not ready."""
     for sae in world.saes:
         indices = [i for s, i in world.latents if s == sae]
         for _ in range(len(indices)):
@@ -134,7 +136,7 @@ def _add_peaks(world: World, sae: str, indices: list[int], rng: random.Random) -
 
 
 def _add_sae(world: World, uid: str, rng: random.Random, n: int, p_edge: float) -> None:
-    status = "loading" if uid == LOADING else "ready"
+    status = {LOADING: "loading", DELETING: "deleting"}.get(uid, "ready")
     world.saes[uid] = {
         "uid": uid, "release": uid.partition("/")[0], "saeId": uid.partition("/")[2], "status": status,
         "layer": rng.choice([None, 3, 12]), "hook": "hook_resid_post", "model": "m", "architecture": "jumprelu",
@@ -145,7 +147,8 @@ def _add_sae(world: World, uid: str, rng: random.Random, n: int, p_edge: float) 
     for index in range(n):
         dead = index % 7 == 3
         fires = not dead
-        top, label = (rng.sample(TEXTS, rng.randint(1, 5)) if fires else []), rng.choice(LABELS)
+        top: list[str] | None = rng.sample(TEXTS, rng.randint(1, 5)) if fires and index % 9 != 6 else []
+        top, label = (None if index % 9 == 8 else top), rng.choice(LABELS)
         world.latents[uid, index] = {
             "uid": f"{uid}/{index}", "sae": uid, "index": index, "dead": dead,
             "firingCount": rng.choice([10, 20, 100, *LARGE]) if fires else 0,
@@ -154,7 +157,7 @@ def _add_sae(world: World, uid: str, rng: random.Random, n: int, p_edge: float) 
             "max": rng.choice([3.0, 4.0]) if fires else None, "threshold": rng.choice([0.0, 0.25]),
             "mu": 1.5 if index % 2 and fires else None, "muRule": "mode" if index % 2 and fires else None,
             "histogram": [index, 0, 5] if index % 2 and fires else None,
-            "topTokens": top, "label": label, "words": words_of([*top, label or ""]),
+            "topTokens": top, "label": label, "words": words_of([*(top or []), label or ""]),
             "decoder": list(rng.choice(decoders)) if rng.random() < 0.8 else None,
         }  # fmt: skip
     alive = [i for i in range(n) if i % 7 != 3 and i % 11 != 5]  # 5, 16, ... fire, but have no edge
@@ -170,7 +173,7 @@ def _add_sae(world: World, uid: str, rng: random.Random, n: int, p_edge: float) 
         for rank in range(rng.randint(0, 3)):
             context = {
                 "uid": f"{uid}/x-{a}-{rank}", "sae": uid, "document": rng.randint(0, 3), "position": rank,
-                "text": f"one «{rng.choice(TEXTS)}» two",
+                "text": ("« Oui », dit-il " if rank == 1 else "one ") + f"«{rng.choice(TEXTS)}» two",
             }  # fmt: skip
             shown = {"rank": rank, "activation": 4.0 - rank, "u": rng.choice([None, 0.5])}
             world.contexts.append((uid, a, shown, context))
@@ -190,6 +193,7 @@ def random_edge(rng: random.Random) -> Row:
 def _add_clusters(world: World, uid: str, rng: random.Random, alive: list[int]) -> None:
     left = [i for i in alive if i % 5 != 4]
     number = 0
+    roles = (("hub", "spoke"), ("member", "member"), ("member", "member"), ("core", "member"))
     while len(left) >= 2:
         size = min(len(left), rng.choice([2, 3, 4, 5, 6]))
         cluster = f"{uid}/c-{rng.randrange(16**12):012x}"
@@ -206,7 +210,7 @@ def _add_clusters(world: World, uid: str, rng: random.Random, alive: list[int]) 
             "maxCliqueShare": number_or_null((0.5, 0.8, 1.0)),
         }  # fmt: skip
         for position, index in enumerate(left[:size]):
-            role = "member" if number % 4 or small else ("hub" if position == 0 else "spoke")
+            role = "member" if small else roles[number % 4][position > 0]
             world.members[uid, index] = (cluster, {"role": role, "strength": rng.choice([1.0, 2.0, 2.5])})
         left = left[size:]
         number += 1

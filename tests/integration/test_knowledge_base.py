@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from query_oracle import ORACLES
-from query_worlds import LOADING, READY, World, load_world, make_world
+from query_worlds import DELETING, LOADING, READY, World, load_world, make_world
 
 from builders import make_capture, random_arrays
 from cofire import KnowledgeBase, QueryError, StoreError, TimeLimit, WriteRefused
@@ -75,12 +75,15 @@ def test_the_library_is_a_frame(kb: KnowledgeBase, world: World) -> None:
     ("name", "parameters", "message"),
     [
         ("latent_card", {"sae": A[:-1], "index": 0}, rf"unknown SAE .* \(did you mean {A}\?\); ready are"),
-        ("dead_latents", {"sae": LOADING}, f"unknown SAE {LOADING}.*; ready are .*{A}"),
+        ("dead_latents", {"sae": "no/such"}, f"unknown SAE no/such; ready are .*{A}"),
+        ("dead_latents", {"sae": LOADING}, f"^{LOADING} is still loading.*`cofire ingest` again"),
+        ("dead_latents", {"sae": DELETING}, f"^{DELETING} is being deleted.*`cofire delete` again"),
         ("latent_card", {"sae": A, "index": 12}, f"latent 12 of {A}: its latents are 0 to 11"),
         ("edge_between", {"sae": A, "a": 1, "b": 99}, "latent 99 of"),
         ("edges_among", {"sae": A, "indices": [1, -1]}, "latent -1 of"),
+        ("edges_among", {"sae": A, "indices": [0, 1, 2, 12]}, "latent 12 of"),  # 0 has edges to 1 and 2
         ("compare_saes", {"sae_a": A, "sae_b": A[:-1]}, rf"unknown SAE .* \(did you mean {A}\?\)"),
-        ("matched_latents", {"sae_a": LOADING, "sae_b": A}, f"unknown SAE {LOADING}"),
+        ("matched_latents", {"sae_a": LOADING, "sae_b": A}, f"{LOADING} is still loading"),
         ("nearest_decoders", {"sae": A, "index": 12}, "latent 12 of"),
         ("cluster_card", {"cluster": f"{A}/c-0"}, f"unknown cluster {A}/c-0"),
         ("latent_cards", {}, r"unknown query latent_cards \(did you mean latent_card\?\)"),
@@ -194,12 +197,25 @@ def test_the_first_rows_alone_are_read_and_typed(kb: KnowledgeBase, world: World
     assert not more
     with pytest.raises(QueryError, match="latent 12 of"):
         kb.first_rows("strongest_neighbours", 2, sae=B, index=12)
-    frame, more = kb.first_rows("UNWIND range(1, 1000000) AS i RETURN i, $x AS x", 3, x="a")
+    frame, more = kb.first_cypher_rows("UNWIND range(1, 1000000) AS i RETURN i, $x AS x", 3, x="a")
     assert (frame["i"].tolist(), frame["x"].tolist(), more) == ([1, 2, 3], ["a"] * 3, True)
-    frame, more = kb.first_rows("MATCH (n:Nothing) RETURN n.a AS a, n.b", 3)
+    frame, more = kb.first_cypher_rows("MATCH (n:Nothing) RETURN n.a AS a, n.b", 3)
     assert (list(frame.columns), frame.empty, more) == (["a", "n.b"], True, False)
     with pytest.raises(WriteRefused):
-        kb.first_rows("CREATE (n)", 3)
+        kb.first_cypher_rows("CREATE (n)", 3)
+    with pytest.raises(WriteRefused, match="not saes"):  # the name of a query, but no Cypher
+        kb.first_cypher_rows("saes", 3)
+
+
+@pytest.mark.parametrize("text", ["MATCH (s:Sae) RETURN *", "SHOW INDEXES", "CALL db.labels()"])
+def test_columns_that_no_text_names(kb: KnowledgeBase, world: World, text: str) -> None:
+    whole = kb.cypher(text)
+    assert len(whole) > 1
+    frame, more = kb.first_cypher_rows(text, 1)
+    assert list(frame.columns) == list(whole.columns)
+    assert (len(frame), more) == (1, True)
+    frame, more = kb.first_cypher_rows(text, len(whole))
+    assert (len(frame), more) == (len(whole), False)
 
 
 OWN = """\

@@ -123,8 +123,13 @@ def test_sources_are_the_ready_saes(store: Store) -> None:
     for uid, release in releases.items():
         assert [s.sae for s in store_sources(store, release=release)] == [uid]
         assert [s.sae for s in store_sources(store, sae=uid)] == [uid]
-    for wrong in ({"sae": LOADING}, {"release": "other"}, {"sae": "rel/layer_1/width_16K"}):
-        with pytest.raises(QueryError, match=f"unknown {next(iter(wrong))} {next(iter(wrong.values()))}|unknown SAE"):
+    for wrong, message in (
+        ({"sae": LOADING}, f"^{LOADING} is still loading"),
+        ({"release": "other"}, "^unknown release other;"),
+        ({"sae": "rel/layer_1/width_16K"}, r"^unknown SAE rel/layer_1/width_16K \(did you mean"),
+        ({"sae": READY[0], "release": "other"}, "^unknown release other;"),
+    ):
+        with pytest.raises(QueryError, match=message):
             store_sources(store, **wrong)
     store.write([("MATCH (s:Sae) SET s.status = 'loading'", {})])
     with pytest.raises(QueryError, match="holds no SAE"):

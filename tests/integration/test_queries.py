@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from typing import Any
@@ -60,6 +61,32 @@ def test_motifs_of_a_hub_are_those_of_the_oracle(store: Store) -> None:
         for given in crossed(sets, "limit", (1, 100, 999, 2**40)):
             if name != "open_triads_at_latent" or given["limit"] < 1000 or "min_log_odds" in given:
                 check(store, world, name, {"sae": READY[0], "index": 0, **given})
+
+
+def test_what_stands_around_a_word_or_in_a_phrase_does_not_count(store: Store) -> None:
+    world = make_world(2, 16, 0.35)
+    next(context for sae, _, _, context in world.contexts if sae == READY[0])["text"] = "« Oui », dit-il «of» two"
+    load_world(store, world)
+    for word in ("of", " of", "OF ", "\tof\n"):
+        assert check(store, world, "latents_by_word", {"sae": READY[0], "word": word}), word
+    for phrase in ("« Oui », dit", "Oui , dit", "-il of", "-il «of» two"):
+        assert check(store, world, "contexts_with_text", {"sae": READY[0], "phrase": phrase}), phrase
+
+
+def test_a_large_sae_does_not_hide_the_neighbours_in_a_small_one(store: Store) -> None:
+    """All 2,000 latents more of the other SAE are nearer than any of the same one."""
+    world = make_world(5, 14, 0.3)
+    large = READY[1]
+    for index in range(14):
+        world.latents[READY[0], index]["decoder"] = [1.0, 0.0, 0.0] if index == 0 else [0.6, 0.8, 0.0]
+        world.latents[large, index]["decoder"] = None
+    for index in range(14, 2014):
+        angle = index / 4000
+        place = {"uid": f"{large}/{index}", "index": index, "decoder": [math.cos(angle), math.sin(angle), 0.0]}
+        world.latents[large, index] = world.latents[large, 0] | place
+    world.saes[large]["nLatents"] = 2014
+    load_world(store, world)
+    assert len(check(store, world, "nearest_decoders", {"sae": READY[0], "index": 0, "limit": 10})) == 10
 
 
 ANCHORED = {"index", "a", "b", "indices", "cluster", "text"}

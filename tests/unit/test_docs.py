@@ -8,6 +8,7 @@ import pytest
 
 from cofire.cli.docs import pages
 from cofire.queries.library import library
+from cofire.schema.docs import escaped
 from cofire.schema.nodes import NODES
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.schema.tables import TABLES
@@ -25,7 +26,7 @@ def test_every_query_is_documented() -> None:
     assert len(library()) >= 10
     for query in library().values():
         assert f"`{query.name}`" in text or query.name in text
-        assert query.description in text
+        assert escaped(query.description) in text
 
 
 def test_every_property_and_column_is_documented() -> None:

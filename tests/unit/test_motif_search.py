@@ -216,7 +216,12 @@ def test_counts_above_2_to_the_53_are_told_apart() -> None:
         ("star", (5, 9), (5, 9)),
         ("clique", (None, None), (4, 4)),
         ("clique", (3, None), (3, 3)),
-        ("path", (None, 5), (5, 5)),
+        ("path", (None, 5), (4, 5)),
+        ("path", (None, 3), (3, 3)),
+        ("clique", (None, 6), (4, 6)),
+        ("clique", (5, None), (5, 5)),
+        ("star", (None, 10**400), (4, 10**400)),
+        ("star", (10**400, None), (10**400, math.inf)),
         ("path", (3, 6), (3, 6)),
         ("bifan", (None, None), (4, 4)),
     ],
@@ -227,9 +232,20 @@ def test_sizes(kind: Kind, given_sizes: tuple[int | None, int | None], wanted: t
 
 @pytest.mark.parametrize(
     ("kind", "low", "high"),
-    [("star", 2, None), ("clique", 2, None), ("clique", 3, 7), ("path", 7, None), ("path", 5, 4), ("bifan", 5, None)],
+    [
+        ("star", 2, None),
+        ("star", None, 2),
+        ("clique", 2, None),
+        ("clique", 3, 7),
+        ("clique", None, 10**400),
+        ("path", 7, None),
+        ("path", 5, 4),
+        ("path", None, -1),
+        ("bifan", 5, None),
+        ("bifan", None, 3),
+    ],
 )
-def test_wrong_sizes_are_refused(kind: Kind, low: int, high: int | None) -> None:
+def test_wrong_sizes_are_refused(kind: Kind, low: int | None, high: int | None) -> None:
     with pytest.raises(InputError, match="--min-size"):
         motifs(CoFiring(), kind, min_size=low, max_size=high)
 

@@ -159,6 +159,7 @@ def test_values_that_are_not_finite_are_printed_as_without_streaming(
         (["--kind", "clique", "CAPTURE", "--all"], "--all is for a store"),
         (["--kind", "clique", "CAPTURE", "--store", "s"], "--store is for a store"),
         (["--kind", "clique", "--min-size", "9", "CAPTURE"], "3 to 6"),
+        (["--kind", "clique", "--min-log-odds", "nan", "CAPTURE"], "--min-log-odds is NaN"),
         (["--kind", "ring", "CAPTURE"], "ring"),
         (["--kind", "clique", "--by", "p", "CAPTURE"], "'p'"),
         (["--kind", "clique", "nowhere"], "no capture at nowhere"),

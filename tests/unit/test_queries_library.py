@@ -89,7 +89,10 @@ def test_a_header_is_read() -> None:
         ("param share", "param n", r"sample\.cypher:1: param n stands twice"),
         ("OR $spaced", "OR $spacde", r"sample\.cypher:13: \$spacde is used, but"),
         ("OR $spaced", "", r"sample\.cypher:13: the header declares spaced, but"),
+        ("OR $spaced", "OR $`spacde`", r"sample\.cypher:13: \$spacde is used, but"),
         (TEXT, "", r"sample\.cypher:12: there is no Cypher"),
+        pytest.param("= [1, 2] -", f"= {'[' * 2000} -", r":9: the default has .* nested more than 50 deep", id="deep"),
+        pytest.param("= [1, 2] -", f"= [{'9' * 5000}] -", r":9: the default .* is not JSON", id="long"),
     ],
 )
 def test_a_wrong_header_is_reported_with_file_and_line(old: str, new: str, message: str) -> None:
@@ -97,6 +100,11 @@ def test_a_wrong_header_is_reported_with_file_and_line(old: str, new: str, messa
     assert source != HEADER + TEXT
     with pytest.raises(CofireError, match=message):
         read_query(source, "sample.cypher")
+
+
+def test_a_parameter_may_stand_in_backticks() -> None:
+    query = read_query(HEADER + TEXT.replace("$spaced", "$`spaced`") + " AS `$none`", "sample.cypher")
+    assert query.parameters == sample().parameters
 
 
 TWO = "// only: neo4j\n" + TEXT + "\n\n// only: embedded\n\n" + TEXT.replace("RETURN", "RETURN DISTINCT") + "\n"
@@ -140,6 +148,8 @@ def test_a_folder_of_ones_own_stands_beside_the_library(tmp_path: Path) -> None:
     queries = queries_with(tmp_path)
     assert set(queries) == {*library(), "sample"}
     assert not queries["sample"].trusted
+    (tmp_path / "sample.cypher").write_text(HEADER + TEXT, encoding="utf-8-sig")  # with a byte order mark
+    assert queries_with(tmp_path)["sample"].source == HEADER + TEXT
     assert find_query("sample", queries).file == str(tmp_path / "sample.cypher")
     with pytest.raises(QueryError, match=r"unknown query sampel \(did you mean sample\?\)"):
         find_query("sampel", queries)
@@ -231,6 +241,7 @@ def test_defaults_are_filled_in() -> None:
         ({"sae": "x", "spaced": 1}, r"parameter spaced is 1 \(int\); give true or false"),
         ({"sae": "x", "some": 1}, r"parameter some is 1 \(int\); give a list \(list<integer>\)"),
         ({"sae": "x", "some": [1, "2"]}, r"parameter some\[1\] is '2' \(str\); give an integer"),
+        ({"sae": "x", "n": [10**5000]}, r"a list that cannot be shown \(list\); give an integer"),
         ({"sae": "x", "some": [2**63]}, "beyond the 64-bit range"),
         ({"sae": "x", "some": [-(2**63) - 1]}, "beyond the 64-bit range"),
     ],
@@ -264,10 +275,14 @@ def test_parameters_of_the_command_line_are_read_by_type() -> None:
         ("n", "12", r"give a value in 1\.\.9"),
         ("n", "null", "give an integer"),
         ("share", "half", "give a number"),
+        ("share", "1_0", "give a number"),
         ("share", "nan", "NaN"),
         ("spaced", "True", "give true or false"),
         ("some", "1,x", r"give a list \(list<integer>\)"),
         ("some", "1.5", r"parameter some\[0\] is 1\.5 \(float\); give an integer"),
+        pytest.param("some", "[" * 100_000, "parameter some has .* nested more than 50 deep", id="deep"),
+        pytest.param("some", "[" * 51 + "]" * 51, "parameter some has .* nested more than 50 deep", id="deeper"),
+        pytest.param("some", "[" * 50 + "]" * 50, r"some\[0\] is .* \(list\); give an integer", id="not so deep"),
         ("by", "lift", "give one of count, log_odds"),
         ("sea", "x", r"unknown parameter sea \(did you mean sae\?\)"),
     ],
@@ -278,7 +293,8 @@ def test_a_wrong_text_of_the_command_line_is_refused(name: str, text: str, messa
 
 
 def test_a_parameter_may_have_any_name() -> None:
-    for method in (KnowledgeBase.query, KnowledgeBase.cypher, KnowledgeBase.iter, Query.__call__):
+    of_the_api = KnowledgeBase.query, KnowledgeBase.cypher, KnowledgeBase.iter
+    for method in (*of_the_api, KnowledgeBase.first_rows, KnowledgeBase.first_cypher_rows, Query.__call__):
         named = [p for p in inspect.signature(method).parameters.values() if p.kind is not p.POSITIONAL_ONLY]
         assert [p.kind for p in named] == [inspect.Parameter.VAR_KEYWORD], method
 

@@ -83,8 +83,8 @@ class CoFiring:
 def checked_sizes(kind: Kind, min_size: int | None, max_size: int | None) -> tuple[int, float]:
     """Return the least and largest size to search for, defaults filled in.
 
-    The default is exactly four latents; for stars four and more. With one bound given, cliques and paths have exactly
-    that size.
+    The default is exactly four latents; for stars four and more. With only a least size, cliques and paths have exactly
+    that size; with only a largest one, motifs have four latents up to that, or exactly that many where it is lower.
 
     Raises:
         InputError: an unknown kind; bounds beyond what it allows, or crossing.
@@ -92,17 +92,17 @@ def checked_sizes(kind: Kind, min_size: int | None, max_size: int | None) -> tup
     if kind not in _SIZES:
         raise InputError(f"unknown kind of motif {kind}; give one of {', '.join(_SIZES)}")
     least, largest = _SIZES[kind]
-    if min_size is None and max_size is None:
-        low, high = DEFAULT_SIZE, largest if kind == "star" else DEFAULT_SIZE
-    elif min_size is None:
-        high = float(max_size or 0)
-        low = min(DEFAULT_SIZE, int(high)) if kind == "star" else int(high)
+    high: float
+    if max_size is not None:
+        high = max_size
+    elif kind == "star":
+        high = largest
     else:
-        low = min_size
-        high = float(max_size) if max_size is not None else (largest if kind == "star" else low)
+        high = DEFAULT_SIZE if min_size is None else min_size
+    low = min_size if min_size is not None else int(min(DEFAULT_SIZE, high))
     if not least <= low <= high <= largest:
-        allowed = f"{least} and more" if largest == math.inf else f"{least} to {int(largest)}"
-        wanted = f"{low} and more" if high == math.inf else f"{low} to {int(high)}"
+        allowed = f"{least} and more" if largest == math.inf else f"{least} to {largest}"
+        wanted = f"{low} and more" if high == math.inf else f"{low} to {high}"
         raise InputError(f"--min-size, --max-size: a {kind} of {wanted} latents; give sizes of {allowed}")
     return low, high
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cofire.cli.common import QueriesOption, StoreOption, known_queries, notice, open_knowledge_base
 from cofire.cli.output import Format, emit, most_rows
 from cofire.errors import InputError
+
+if TYPE_CHECKING:
+    from cofire.queries.library import Query
 
 queries = typer.Typer(help="The query library.", no_args_is_help=True)
 
@@ -22,6 +25,8 @@ LimitOption = Annotated[
     int | None,
     typer.Option(min=0, help="Most rows to print; 0 for all.", show_default="50 as a table, all otherwise"),
 ]
+
+_UNREADY = "MATCH (s:Sae) WHERE s.status <> 'ready' RETURN s.uid AS uid ORDER BY uid LIMIT 1"
 
 
 @queries.command("list")
@@ -63,11 +68,13 @@ def run_query(
     """Run a query of the library or of your own folder."""
     from cofire.queries.library import find_query, parse_parameters
 
-    parameters = parse_parameters(find_query(name, known_queries(queries)), _pairs(param))
+    query = find_query(name, known_queries(queries))
+    parameters = parse_parameters(query, _pairs(param))
     most = most_rows(format, limit)
     with open_knowledge_base(store, timeout, queries) as kb:
         frame, cut = kb.first_rows(name, most, **parameters) if most else (kb.query(name, **parameters), False)
     emit(frame, format, cut=cut)
+    _notice_own_limit(query, parameters, len(frame), cut=cut)
 
 
 @queries.command("explain")
@@ -94,10 +101,10 @@ def cypher(
     timeout: TimeoutOption = None,
 ) -> None:
     """Run your own Cypher query; what would write is refused. Parameter values are JSON, or else text."""
-    parameters = {name: _json_or_text(value) for name, value in _pairs(param).items()}
+    parameters = {name: _json_or_text(name, value) for name, value in _pairs(param).items()}
     most = most_rows(format, limit)
     with open_knowledge_base(store, timeout) as kb:
-        frame, cut = kb.first_rows(text, most, **parameters) if most else (kb.cypher(text, **parameters), False)
+        frame, cut = kb.first_cypher_rows(text, most, **parameters) if most else (kb.cypher(text, **parameters), False)
     emit(frame, format, cut=cut)
 
 
@@ -105,9 +112,25 @@ def saes(store: StoreOption = None, format: FormatOption = Format.table) -> None
     """List the SAEs in the store."""
     with open_knowledge_base(store) as kb:
         frame = kb.saes()
-    if frame.empty:
+        unready = kb.cypher(_UNREADY)["uid"].tolist() if frame.empty else []
+    if unready:
+        notice(f"{unready[0]} is still loading, or being deleted; run `cofire ingest` again to finish its load")
+    elif frame.empty:
         notice("the store holds no SAE yet; load one with `cofire ingest CAPTURE --store ...`")
     emit(frame, format)
+
+
+def _notice_own_limit(query: Query, given: Mapping[str, Any], rows: int, *, cut: bool) -> None:
+    """Say that the default of the query's `limit`, which the user did not give, may have left rows out."""
+    own = next((p for p in query.parameters if p.name == "limit" and p.name not in given), None)
+    if own is None or type(own.default) is not int or own.default <= 0:
+        return
+    # That 0 means all is a rule of the library; a user's own query may have another.
+    more = "-p limit=0 gives all" if query.trusted and own.type.low == 0 else "-p limit=N gives more"
+    if cut:
+        notice(f"the query itself gives at most {own.default} rows; {more}")
+    elif rows == own.default:
+        notice(f"the query's own limit of {own.default} rows was reached; {more}")
 
 
 def _pairs(given: list[str] | None) -> dict[str, str]:
@@ -122,8 +145,10 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-def _json_or_text(value: str) -> Any:
+def _json_or_text(name: str, value: str) -> Any:
+    from cofire.queries.values import read_json
+
     try:
-        return json.loads(value)
+        return read_json(value, f"-p {name}")
     except ValueError:
         return value

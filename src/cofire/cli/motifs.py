@@ -57,7 +57,9 @@ def motifs(
     sae: Annotated[str | None, typer.Option(help="Search the SAE of this uid in the store.")] = None,
     release: Annotated[str | None, typer.Option(help="Search every SAE of this release in the store.")] = None,
     all_saes: Annotated[bool, typer.Option("--all", help="Search every SAE in the store.")] = False,
-    min_size: Annotated[int | None, typer.Option(help="Fewest latents.", show_default="4")] = None,
+    min_size: Annotated[
+        int | None, typer.Option(help="Fewest latents.", show_default="4, or --max-size if lower")
+    ] = None,
     max_size: Annotated[
         int | None, typer.Option(help="Most latents.", show_default="as --min-size; no bound for stars")
     ] = None,
@@ -86,8 +88,10 @@ def motifs(
     from cofire.analysis.motif_sources import capture_sources
     from cofire.analysis.motifs import checked_sizes
     from cofire.queries.motif_search import store_sources
+    from cofire.queries.values import ValueType, check_value
 
     named = captures or []
+    min_log_odds = check_value(min_log_odds, ValueType("float", nullable=True), "--min-log-odds")
     checked_sizes(kind.value, min_size, max_size)
     refuse_both(named, {"--store": store, "--sae": sae, "--release": release, "--all": all_saes})
     if not named and [sae is not None, release is not None, all_saes].count(True) != 1:

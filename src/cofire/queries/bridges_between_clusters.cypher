@@ -1,7 +1,7 @@
 // name: bridges_between_clusters
 // description: Pairs of clusters that co-firing latents link, most links first, with the strongest link of each.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
-// param min_log_odds: float = 0.0 - leave out links below it
+// param min_log_odds: float or null = null - leave out links below it; null for no bound
 // param min_edges: integer 1.. = 1 - fewest links of a pair
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all
 // returns cluster_a: string - uid of one cluster, the lesser in text order
@@ -17,7 +17,7 @@
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[:IN]->(cx:Cluster)
 WITH x, cx
-MATCH (x)-[r:CO_FIRES]->(y) WHERE r.logOdds >= $min_log_odds
+MATCH (x)-[r:CO_FIRES]->(y) WHERE $min_log_odds IS NULL OR r.logOdds >= $min_log_odds
 WITH x, cx, r, y
 MATCH (y)-[:IN]->(cy:Cluster) WHERE cy.uid <> cx.uid
 WITH x, cx, r, y, cy, cx.uid < cy.uid AS straight

@@ -1,6 +1,7 @@
 // name: chains_at_latent
 // description: The chains of so many latents that begin at one latent: neighbours in the chain co-fire, all others do
-//   not. Strongest weakest edge first. Long chains are countless on a large graph: give min_log_odds there.
+//   not. Strongest weakest edge first. Long chains are countless on a large graph: give min_log_odds there. Chains that
+//   only pass through the latent are not among them; `cofire motifs --kind path` finds those of the whole graph.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param index: integer 0.. - the latent's index
 // param size: integer 3..6 = 3 - latents of a chain

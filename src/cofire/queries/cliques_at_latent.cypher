@@ -123,6 +123,8 @@ CALL (a, least, strong) {
     MATCH (x)-[q:CO_FIRES]->(y) WHERE near[elementId(y)] IS NOT NULL AND q.logOdds >= floor
     WITH x.index AS b, y.index AS c, reduce(w = q.logOdds, v IN [link[1], near[elementId(y)]] |
                                             CASE WHEN v < w THEN v ELSE w END) AS w
+    // The engine counts what a row to be sorted holds, and would count the map once for each.
+    WITH b, c, w
     ORDER BY b, c
     WITH toString(b) AS b, collect(toString(c)) AS above, map.fromPairs(collect([toString(c), w])) AS row
     RETURN collect([b, above]) AS starts, map.fromPairs(collect([b, row])) AS edges
@@ -165,6 +167,8 @@ CALL (a, least, strongest) {
     MATCH (x)-[q:CO_FIRES]->(y) WHERE near[elementId(y)] IS NOT NULL AND q.logOdds >= floor
     WITH x.index AS b, y.index AS c, reduce(w = q.logOdds, v IN [link[1], near[elementId(y)]] |
                                             CASE WHEN v < w THEN v ELSE w END) AS w
+    // The engine counts what a row to be sorted holds, and would count the map once for each.
+    WITH b, c, w
     ORDER BY b, c
     WITH toString(b) AS b, collect(toString(c)) AS above, map.fromPairs(collect([toString(c), w])) AS row
     RETURN collect([b, above]) AS starts, map.fromPairs(collect([b, row])) AS edges

@@ -2,8 +2,8 @@
 // description: The members of one cluster with their roles and tokens, strongest first.
 // param cluster: string - uid of the cluster
 // returns index: integer - the latent's index
-// returns role: string - hub or spoke in a hub_and_spoke cluster, else member
-// returns strength: float - sum of log_odds to the other members
+// returns role: string - hub or spoke in a hub_and_spoke cluster, else core or member
+// returns strength: float - sum of its positive log_odds to the other members
 // returns partners_inside: integer - members that it co-fires with, at positive log_odds
 // returns partners: integer - latents that it co-fires with, inside or not
 // returns firing_count: integer - tokens on which it fires

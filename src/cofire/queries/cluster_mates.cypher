@@ -6,7 +6,7 @@
 // returns index: integer - the other latent's index
 // returns cluster: string - uid of the cluster
 // returns role: string - the other latent's role there: hub, spoke, core or member
-// returns strength: float - sum of its log_odds to the other members
+// returns strength: float - sum of its positive log_odds to the other members
 // returns log_odds: float or null - log_odds of its edge to the latent; null where they do not co-fire
 // returns count: integer or null - tokens on which the two fire; null where they do not co-fire
 // returns top_tokens: list<string> or null - the tokens that it fires on most often

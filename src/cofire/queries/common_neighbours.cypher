@@ -1,5 +1,6 @@
 // name: common_neighbours
-// description: The latents that co-fire with both of two latents, whether or not the two co-fire themselves.
+// description: The latents that co-fire with both of two latents, whether or not the two co-fire themselves; none
+//   where both are the same latent.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param a: integer 0.. - one latent's index
 // param b: integer 0.. - the other's

@@ -13,8 +13,8 @@ _HEAD = """\
 # The query library
 
 Made from the headers of `src/cofire/queries/*.cypher`; do not edit. Every query gives the same rows in the same order
-on Neo4j and on the embedded store, and reads only SAEs whose load is complete. Most have one text for both; a few have
-one for each.
+on Neo4j and on the embedded store, but that nearest_decoders may miss a row on Neo4j, and reads only SAEs whose load is
+complete. Most have one text for both; some have one for each.
 
     cofire query run strongest_neighbours -p sae=RELEASE/SAE_ID -p index=42
     kb.query("strongest_neighbours", sae="RELEASE/SAE_ID", index=42)
@@ -24,8 +24,11 @@ COFIRE_QUERIES. Their names must not be those of the library, and what would wri
 
     cofire query run my_question --queries my-queries -p sae=RELEASE/SAE_ID
 
-A query gives all its rows unless `limit` says otherwise. The files can be pasted into Neo4j Browser; set the parameters
-there first.
+A query whose `limit` has a default other than 0 gives at most so many rows unless `limit` is given, and the command
+line says so when that is reached; any other gives all its rows.
+
+To run a query in Neo4j Browser, set all its parameters there first, those with a default, too (`:param limit => 0`).
+Then paste the file, or, where it has a text for each store, the one below `// only: neo4j`.
 
 """
 

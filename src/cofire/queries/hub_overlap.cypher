@@ -1,5 +1,6 @@
 // name: hub_overlap
-// description: How much the partners of two latents overlap: one row, without the two themselves.
+// description: How much the partners of two latents overlap: one row, without the two themselves; none where both are
+//   the same latent.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param a: integer 0.. - one latent's index
 // param b: integer 0.. - the other's

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cofire.errors import QueryError
-from cofire.queries.library import Query, find_query, nearest, queries_with
+from cofire.queries.known import check_latents, explain_nothing, known_sae
+from cofire.queries.library import Query, find_query, queries_with
 from cofire.settings import load_settings
 from cofire.store import open_store
 from cofire.store.lexer import returned_columns
@@ -96,6 +97,8 @@ class KnowledgeBase:
     def query(self, name: str, /, **parameters: Any) -> pd.DataFrame:
         """Run a query of the library, or of one's own folder, and return all its rows.
 
+        Where the query's `limit` has a default other than 0, it gives at most so many rows unless `limit` is given.
+
         Args:
             name: the query's name; `queries()` lists them.
             **parameters: the query's parameters; NumPy numbers and arrays will do.
@@ -110,30 +113,54 @@ class KnowledgeBase:
             WriteRefused: a query of one's own folder would write.
         """
         query = find_query(name, self._queries)
-        return _frame(query, self._rows(query, parameters))
+        text, bound = self._prepared(query, parameters)
+        answer = self._store.read(text, bound, self._timeout)
+        if answer.rows:
+            _same_columns(query, answer.columns)
+        else:
+            explain_nothing(self._store, query, bound, self._timeout)
+        return _frame(query, answer.rows)
 
-    def first_rows(self, query: str, most: int, /, **parameters: Any) -> tuple[pd.DataFrame, bool]:
-        """Return the first rows alone, without reading many more.
+    def first_rows(self, name: str, most: int, /, **parameters: Any) -> tuple[pd.DataFrame, bool]:
+        """Return the first rows of a query alone, without reading many more.
 
         Args:
-            query: the name of a query, if it is a single word; else Cypher.
+            name: the query's name.
             most: at most so many rows, 1 or more.
-            **parameters: as for `query` and `cypher`.
+            **parameters: as for `query`.
 
         Returns:
-            The rows, typed as `query` or `cypher` types them, and whether there are more.
+            The rows, typed as `query` types them, and whether there are more.
 
         Raises:
-            QueryError, WriteRefused: as `query` and `cypher`.
+            QueryError, WriteRefused: as `query`.
+        """
+        query = find_query(name, self._queries)
+        with closing(self._iter_query(query, parameters)) as rows:
+            first = [tuple(row.values()) for row in islice(rows, most + 1)]
+        return _frame(query, first[:most]), len(first) > most
+
+    def first_cypher_rows(self, text: str, most: int, /, **parameters: Any) -> tuple[pd.DataFrame, bool]:
+        """Return the first rows of one's own Cypher alone, without reading many more.
+
+        Args:
+            text: the Cypher; a single word, too, is Cypher here and never the name of a query.
+            most: at most so many rows, 1 or more.
+            **parameters: as for `cypher`.
+
+        Returns:
+            The rows, typed as `cypher` types them, and whether there are more.
+
+        Raises:
+            QueryError, WriteRefused: as `cypher`.
         """
         from cofire.queries.frames import untyped_frame
 
-        with closing(self.iter(query, **parameters)) as rows:
-            first = [tuple(row.values()) for row in islice(rows, most + 1)]
-        more = len(first) > most
-        if _SINGLE_WORD.fullmatch(query):
-            return _frame(find_query(query.strip(), self._queries), first[:most]), more
-        return untyped_frame(returned_columns(query), first[:most]), more
+        with closing(self._iter_cypher(text, parameters)) as rows:
+            first = list(islice(rows, most + 1))
+        # What RETURN *, SHOW or a lone CALL gives the rows alone tell; the text names the columns where there are none.
+        names = tuple(first[0]) if first else returned_columns(text)
+        return untyped_frame(names, [tuple(row.values()) for row in first[:most]]), len(first) > most
 
     def cypher(self, text: str, /, **parameters: Any) -> pd.DataFrame:
         """Run Cypher of one's own that only reads, and return all its rows.
@@ -167,17 +194,15 @@ class KnowledgeBase:
 
         Returns:
             An iterator of one dict a row, by column name, of plain Python values (null is None). Errors in the query
-            or its parameters are raised here, before the first row.
+            or its parameters are raised here, before the first row; that the SAE, latent or cluster of an answer
+            without rows is unknown, by the iterator.
 
         Raises:
             QueryError, WriteRefused: as `query` and `cypher`.
         """
         if _SINGLE_WORD.fullmatch(query):
-            found = find_query(query.strip(), self._queries)
-            text, bound = found.prepare(self._store, parameters)
-            return self._stream(text, bound, found)
-        self._store.guard(query, parameters)
-        return self._stream(query, parameters, None)
+            return self._iter_query(find_query(query.strip(), self._queries), parameters)
+        return self._iter_cypher(query, parameters)
 
     def saes(self) -> pd.DataFrame:
         """Return every SAE whose load is complete, one row each: uid, what it reads, its counts (query `saes`)."""
@@ -233,17 +258,23 @@ class KnowledgeBase:
         """
         from cofire.queries.report_data import report_data
 
-        self._known_sae(sae)
+        known_sae(self._store, sae, self._timeout)
         return report_data(self._store, sae, self._timeout)
 
-    def _rows(self, query: Query, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def _prepared(self, query: Query, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         text, bound = query.prepare(self._store, parameters)
-        answer = self._store.read(text, bound, self._timeout)
-        if answer.rows:
-            _same_columns(query, answer.columns)
-        else:
-            self._explain_nothing(bound)
-        return answer.rows
+        # The rows of some of a list's latents would hide that another one does not exist, so this is looked at first.
+        if query.trusted and "indices" in bound:
+            check_latents(self._store, bound["sae"], bound["indices"], self._timeout)
+        return text, bound
+
+    def _iter_query(self, query: Query, parameters: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
+        text, bound = self._prepared(query, parameters)
+        return self._stream(text, bound, query)
+
+    def _iter_cypher(self, text: str, parameters: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
+        self._store.guard(text, parameters)
+        return self._stream(text, parameters, None)
 
     def _stream(
         self, text: str, parameters: dict[str, Any], query: Query | None
@@ -255,34 +286,7 @@ class KnowledgeBase:
             none = False
             yield dict(zip(columns, row, strict=True))
         if none and query is not None:
-            self._explain_nothing(parameters)
-
-    def _explain_nothing(self, bound: dict[str, Any]) -> None:
-        """Raise QueryError where an answer has no rows because its SAE, latent or cluster does not exist."""
-        for parameter in ("sae_a", "sae_b"):
-            if parameter in bound:
-                self._known_sae(bound[parameter])
-        if "sae" in bound:
-            latents = self._known_sae(bound["sae"])
-            indices = [bound[p] for p in ("index", "a", "b") if p in bound] + list(bound.get("indices", []))
-            beyond = [i for i in indices if not 0 <= i < latents]
-            if beyond:
-                raise QueryError(f"latent {beyond[0]} of {bound['sae']}: its latents are 0 to {latents - 1}")
-        if "cluster" in bound and not self._store.read(_CLUSTER, {"cluster": bound["cluster"]}, self._timeout).rows:
-            raise QueryError(f"unknown cluster {bound['cluster']}; `densest_clusters` lists those of an SAE")
-
-    def _known_sae(self, uid: str) -> int:
-        """Return the number of latents of a ready SAE, or raise QueryError."""
-        ready = {row[0]: int(row[1]) for row in self._store.read(_READY, {}, self._timeout).rows}
-        if uid not in ready:
-            raise QueryError(_unknown_sae(uid, list(ready)))
-        return ready[uid]
-
-
-_READY = "MATCH (s:Sae {status: 'ready'}) RETURN s.uid AS uid, s.nLatents AS latents ORDER BY uid"
-_CLUSTER = """MATCH (c:Cluster {uid: $cluster})
-MATCH (s:Sae) WHERE s.uid = c.sae AND s.status = 'ready'
-RETURN c.uid AS cluster"""
+            explain_nothing(self._store, query, parameters, self._timeout)
 
 
 def _frame(query: Query, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
@@ -298,10 +302,3 @@ def _same_columns(query: Query, columns: tuple[str, ...]) -> None:
     declared = tuple(column.name for column in query.columns)
     if columns != declared:
         raise QueryError(f"{query.file}:{query.line}: it returns {', '.join(columns)}, its header says otherwise")
-
-
-def _unknown_sae(uid: str, ready: list[str]) -> str:
-    if not ready:
-        return f"unknown SAE {uid}: the store holds none; load one with `cofire ingest`"
-    shown = ", ".join(ready[:10]) + (f" and {len(ready) - 10} more" if len(ready) > 10 else "")
-    return f"unknown SAE {uid}{nearest(uid, ready)}; ready are {shown}"

@@ -16,7 +16,7 @@
 // returns partners: integer - latents that it co-fires with
 // returns cluster: string or null - uid of its cluster
 // returns role: string or null - its role there
-// returns strength: float or null - sum of log_odds to the other members
+// returns strength: float or null - sum of its positive log_odds to the other members
 // returns cluster_size: integer or null - latents in the cluster
 // returns structure: string or null - the cluster's structure
 // returns histogram: list<integer> or null - 256 counts of the aligned activation u over [0, 4)

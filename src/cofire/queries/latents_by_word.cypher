@@ -2,7 +2,7 @@
 // description: The latents of one SAE that have a word in their label or among the tokens on which they fire most
 //   often, most frequent first. Capital and small letters are the same; on Neo4j a full-text index finds them.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
-// param word: string - one word, of letters, digits and _
+// param word: string - one word, of letters, digits and _; blanks around it do not count
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all
 // returns index: integer - the latent's index
 // returns label: string or null - a description of the latent, where there is one
@@ -13,7 +13,7 @@
 
 // only: neo4j
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-WITH s.uid AS sae, toLower($word) AS word
+WITH s.uid AS sae, toLower(trim($word)) AS word
 WHERE word <> ''
 // In the index's language quotes hold a phrase, in which only \ and " mean anything.
 CALL db.index.fulltext.queryNodes('latent_words', '"' + replace(replace(word, '\\', '\\\\'), '"', '\\"') + '"')
@@ -28,7 +28,7 @@ LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 
 // only: embedded
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
-WITH a, toLower($word) AS word
+WITH a, toLower(trim($word)) AS word
 WHERE word <> '' AND a.words CONTAINS word AND word IN split(a.words, ' ')
 OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
 WITH a.index AS index, a.label AS label, a.firingCount AS firing_count, a.frequency AS frequency, c.uid AS cluster,

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cofire.errors import QueryError, WriteRefused
-from cofire.queries.values import SCALARS, ValueType, check_value, parse_value
+from cofire.queries.values import SCALARS, ValueType, check_value, parse_value, read_json
 
 if TYPE_CHECKING:
     from cofire.store import Rows, Store
@@ -44,8 +44,12 @@ _TYPE = re.compile(
 )
 _ONLY = re.compile(r"//\s*only:\s*(?P<kind>\S*)\s*")
 _KINDS = ("neo4j", "embedded")
-# Strings, quoted names and comments, in which a `$` is no parameter.
-_OPAQUE = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|//[^\n]*|/\*.*?\*/", re.DOTALL)
+# A parameter, its name perhaps in backticks; or a string, quoted name or comment, in which a `$` is no parameter.
+_PARAMETER = re.compile(
+    r"\$(?:(?P<name>\w+)|`(?P<quoted>(?:[^`]|``)*)`)"
+    r"|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|//[^\n]*|/\*.*?\*/",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,8 @@ def queries_with(folder: str | Path | None) -> Mapping[str, Query]:
         return library()
     try:
         files = sorted(file for file in Path(folder).iterdir() if file.suffix == ".cypher")
-        sources = [(file, file.read_text(encoding="utf-8")) for file in files]
+        # Some editors begin a file with a byte order mark, which is no part of its first line.
+        sources = [(file, file.read_text(encoding="utf-8-sig")) for file in files]
     except (OSError, UnicodeDecodeError) as error:
         raise QueryError(f"the folder of queries {folder} cannot be read: {error}; give a directory") from error
     if not sources:
@@ -321,8 +326,8 @@ def _parameter(match: re.Match[str], where: str) -> Parameter:
     if match["default"] is None:
         return Parameter(match["name"], kind, match["description"])
     try:
-        default = check_value(json.loads(match["default"]), kind, "the default")
-    except json.JSONDecodeError as error:
+        default = check_value(read_json(match["default"], "the default"), kind, "the default")
+    except ValueError as error:
         raise QueryError(f"{where}: the default {match['default']} is not JSON: {error}") from error
     except QueryError as error:
         raise QueryError(f"{where}: {error}") from error
@@ -351,7 +356,8 @@ def _unique(kind: str, names: list[str], file: str) -> None:
 
 
 def _same_parameters(declared: set[str], text: str, where: str) -> None:
-    used = set(re.findall(r"\$(\w+)", _OPAQUE.sub(" ", text)))
+    found = [match for match in _PARAMETER.finditer(text) if match[0].startswith("$")]
+    used = {match["name"] or match["quoted"].replace("``", "`") for match in found}
     if used - declared:
         raise QueryError(f"{where}: ${min(used - declared)} is used, but the header does not declare it")
     if declared - used:

@@ -6,7 +6,7 @@
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all
 // returns index: integer - the latent's index
 // returns cluster: string - uid of its cluster
-// returns strength: float - sum of its log_odds to the other members
+// returns strength: float - sum of its positive log_odds to the other members
 // returns size: integer - latents in the cluster
 // returns structure: string - the cluster's structure
 // returns partners: integer - latents that it co-fires with, in the cluster or not

@@ -16,6 +16,7 @@ from functools import partial
 from cofire.analysis.motif_sources import Edge, MotifSource, capture_sources
 from cofire.analysis.motifs import BestMotifs, Kind, Measure, Motif, checked_sizes, motifs
 from cofire.errors import QueryError, StoreError
+from cofire.queries.known import unknown_sae
 from cofire.queries.library import nearest
 from cofire.schema.relationships import CO_FIRES
 from cofire.store import Store
@@ -58,11 +59,12 @@ def store_sources(
     ready = store.read(_READY).rows
     chosen = [row for row in ready if sae in (None, row[0]) and release in (None, row[1])]
     if not chosen:
-        wanted, known = (sae, [row[0] for row in ready]) if sae is not None else (release, [row[1] for row in ready])
-        if wanted is None or not ready:
-            raise QueryError(f"{store.location} holds no SAE; load one with `cofire ingest`")
-        sort = "SAE" if sae is not None else "release"
-        raise QueryError(f"unknown {sort} {wanted}{nearest(wanted, known)}; `cofire saes` lists what is there")
+        if sae is not None and sae not in [row[0] for row in ready]:
+            raise unknown_sae(store, sae)
+        if release is None or not ready:
+            raise QueryError(f"{store.location} holds no SAE whose load is complete; load one with `cofire ingest`")
+        near = nearest(release, [row[1] for row in ready])
+        raise QueryError(f"unknown release {release}{near}; `cofire saes` lists what is there")
     return [
         MotifSource(uid, int(edges or 0), partial(_edges, store, uid, by, min_log_odds, content, edges))
         for uid, _, content, edges in chosen

@@ -12,14 +12,16 @@
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 // only: neo4j
-MATCH (n:Sae)
-WITH count(n) AS saes
+MATCH (n:Latent)
+WITH count(n) AS every
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-WITH s.uid AS sae, s.uid + '/' + toString($index) AS uid, saes
+WITH s, s.uid + '/' + toString($index) AS uid, every
 MATCH (a:Latent {uid: uid}) WHERE a.decoder IS NOT NULL
-// The index holds the latents of all SAEs.
-CALL db.index.vector.queryNodes('latent_decoder', (4 * $limit + 200) * saes, a.decoder) YIELD node AS b, score
-WITH a, b, score, sae WHERE b.sae = sae AND b.index <> a.index
+// The index holds the latents of all SAEs: the more of them are others', the more are asked for.
+WITH a, every, ((4 * $limit + 200) * every + s.nLatents - 1) / s.nLatents AS wanted
+CALL db.index.vector.queryNodes('latent_decoder', CASE WHEN wanted < every THEN wanted ELSE every END, a.decoder)
+YIELD node AS b, score
+WITH a, b, score WHERE b.sae = a.sae AND b.index <> a.index
 WITH a, b ORDER BY score DESC, b.index LIMIT 2 * $limit + 30
 WITH a, b, reduce(dot = 0.0, i IN range(0, size(a.decoder) - 1) | dot + a.decoder[i] * b.decoder[i]) AS cosine
 OPTIONAL MATCH (a)-[r:CO_FIRES]-(b)

@@ -1,6 +1,7 @@
 // name: path_between_latents
 // description: How two latents are linked: the shortest chain of co-firing latents, one row a latent. Of several
-//   shortest chains, the one whose weakest edge is strongest; no row where no chain is short enough.
+//   shortest chains, the one whose weakest edge is strongest; no row where no chain is short enough or both
+//   are the same latent.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param a: integer 0.. - the latent at which the chain starts
 // param b: integer 0.. - the latent at which it ends

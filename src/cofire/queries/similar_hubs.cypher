@@ -10,6 +10,7 @@
 // returns log_odds: float or null - log_odds of the two; null where they do not co-fire
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
+// only: neo4j
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 WITH s.uid + '/' + toString($index) AS uid
 MATCH (a:Latent {uid: uid})
@@ -23,6 +24,32 @@ MATCH (x)-[r:CO_FIRES]-(b)
 WITH degree, b, count(*) AS ways, max(CASE WHEN here THEN r.logOdds END) AS log_odds
 WITH degree, b.index AS index, CASE WHEN log_odds IS NULL THEN ways ELSE ways - 1 END AS shared, log_odds
 WHERE shared > 0 AND index <> $index
+WITH degree, index, shared, log_odds
+ORDER BY shared DESC, index
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
+WITH degree, index, shared, log_odds, $sae + '/' + toString(index) AS uid
+MATCH (b:Latent {uid: uid})
+WITH b, degree, index, shared, log_odds, COUNT { (b)-[:CO_FIRES]-() } AS partners
+RETURN index, shared, partners,
+       toFloat(shared) / (degree + partners - shared - CASE WHEN log_odds IS NULL THEN 0 ELSE 2 END) AS jaccard,
+       log_odds, b.topTokens AS top_tokens
+ORDER BY shared DESC, index
+
+// only: embedded
+MATCH (s:Sae {uid: $sae, status: 'ready'})
+WITH s.uid + '/' + toString($index) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
+MATCH (a)-[r:CO_FIRES]-(x)
+WITH collect(x) AS near, map.fromPairs(collect([elementId(x), r.logOdds])) AS linked
+CALL (near) {
+  UNWIND near AS x
+  MATCH (x)-[:CO_FIRES]-(b)
+  WITH b, count(*) AS shared
+  RETURN b, shared
+}
+WITH size(near) AS degree, b.index AS index, shared, linked[elementId(b)] AS log_odds
+WHERE index <> $index
 WITH degree, index, shared, log_odds
 ORDER BY shared DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -42,21 +42,20 @@ WITH s.uid + '/' + toString($index) AS uid
 MATCH (a:Latent {uid: uid})
 WITH a, coalesce($min_log_odds, -1.0e300) AS least
 MATCH (a)-[r:CO_FIRES]-(x) WHERE r.logOdds >= least
-WITH least, collect(x) AS near, collect([x.index, r.logOdds, r.count]) AS links,
+WITH collect(x) AS near, collect([elementId(x), x.index, r.logOdds, r.count]) AS links,
      map.fromPairs(collect([elementId(x), true])) AS found
-CALL (near, found, least) {
+CALL (near, found) {
   UNWIND near AS x
   // A map finds a neighbour at once where a list is searched from end to end.
-  MATCH (x)-[q:CO_FIRES]->(y) WHERE found[elementId(y)] IS NOT NULL AND q.logOdds >= least
-  WITH x.index AS one, y.index AS other
-  UNWIND [one, other] AS inner
-  WITH DISTINCT inner
-  RETURN map.fromPairs(collect([toString(inner), true])) AS joined
+  MATCH (x)-[q:CO_FIRES]->(y)
+  WHERE found[elementId(y)] IS NOT NULL AND ($min_log_odds IS NULL OR q.logOdds >= $min_log_odds)
+  WITH collect(DISTINCT elementId(x)) + collect(DISTINCT elementId(y)) AS inner
+  RETURN map.fromPairs([id IN inner | [id, true]]) AS joined
 }
-WITH size(near) AS degree, [link IN links WHERE joined[toString(link[0])] IS NULL] AS leaves
-WITH degree, leaves, reduce(w = 1.0e300, leaf IN leaves | CASE WHEN leaf[1] < w THEN leaf[1] ELSE w END) AS weakest
+WITH size(near) AS degree, [link IN links WHERE joined[link[0]] IS NULL] AS leaves
+WITH degree, leaves, reduce(w = 1.0e300, leaf IN leaves | CASE WHEN leaf[2] < w THEN leaf[2] ELSE w END) AS weakest
 UNWIND leaves AS leaf
-WITH leaf[0] AS index, leaf[1] AS log_odds, leaf[2] AS count, degree, size(leaves) AS leaves, weakest
+WITH leaf[1] AS index, leaf[2] AS log_odds, leaf[3] AS count, degree, size(leaves) AS leaves, weakest
 ORDER BY log_odds DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, log_odds, count, degree, leaves, weakest, $sae + '/' + toString(index) AS uid

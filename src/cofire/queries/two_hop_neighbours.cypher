@@ -10,6 +10,7 @@
 // returns firing_count: integer - tokens on which it fires
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
+// only: neo4j
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 WITH s.uid + '/' + toString($index) AS uid
 MATCH (a:Latent {uid: uid})
@@ -25,6 +26,30 @@ WHERE joined = 0
 WITH b.index AS index, shared
 WHERE index <> $index
 WITH index, shared
+ORDER BY shared DESC, index
+LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
+WITH index, shared, $sae + '/' + toString(index) AS uid
+MATCH (b:Latent {uid: uid})
+RETURN index, shared, COUNT { (b)-[:CO_FIRES]-() } AS partners, b.firingCount AS firing_count,
+       b.topTokens AS top_tokens
+ORDER BY shared DESC, index
+
+// only: embedded
+MATCH (s:Sae {uid: $sae, status: 'ready'})
+WITH s.uid + '/' + toString($index) AS uid
+MATCH (a:Latent {uid: uid})
+WITH a
+MATCH (a)-[:CO_FIRES]-(x)
+WITH collect(x) AS near, map.fromPairs(collect([elementId(x), true]) + [[elementId(a), true]]) AS known
+CALL (near) {
+  UNWIND near AS x
+  MATCH (x)-[:CO_FIRES]-(b)
+  WITH b, count(*) AS shared
+  RETURN b, shared
+}
+WITH b, shared
+WHERE known[elementId(b)] IS NULL
+WITH b.index AS index, shared
 ORDER BY shared DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, shared, $sae + '/' + toString(index) AS uid

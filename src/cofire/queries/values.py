@@ -11,11 +11,12 @@ from typing import Any
 
 from cofire.errors import QueryError
 
-__all__ = ["SCALARS", "ValueType", "check_value", "parse_value"]
+__all__ = ["SCALARS", "ValueType", "check_value", "parse_value", "read_json"]
 
 SCALARS = ("string", "integer", "float", "boolean")
 
 _INT64_LOW, _INT64_HIGH = -(2**63), 2**63 - 1
+_DEEPEST = 50
 _ARTICLES = {"string": "a string", "integer": "an integer", "float": "a number", "boolean": "true or false"}
 
 
@@ -133,8 +134,41 @@ def _wrong(value: Any, kind: ValueType, where: str) -> QueryError:
 def _shown(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 200:
         return "an integer of that size"  # Python does not print one of more than 4,300 digits
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # it holds such an integer, or is nested without end
+        return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def read_json(text: str, where: str) -> Any:
+    """Read JSON that a user typed.
+
+    Args:
+        text: what was typed.
+        where: begins the error message.
+
+    Raises:
+        ValueError: it is no JSON.
+        QueryError: it is nested deeper than what reads, sends and prints values can follow.
+    """
+    too_deep = QueryError(f"{where} has lists or maps nested more than {_DEEPEST} deep; give a flatter value")
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise too_deep from None
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [item for holder in level for item in _items(holder)]
+    if any(isinstance(item, list | dict) for item in level):
+        raise too_deep
+    return value
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def parse_value(text: str, kind: ValueType, where: str) -> Any:
@@ -144,14 +178,14 @@ def parse_value(text: str, kind: ValueType, where: str) -> Any:
     (`1,2,3`); `null` is null where the type allows it.
 
     Raises:
-        QueryError: the text is not of the type.
+        QueryError: the text is not of the type, or nested too deep.
     """
     if kind.nullable and text == "null":
         return None
     wrong = QueryError(f"{where} is {_shown(text)}; give {_wanted(kind)}")
     if kind.item is not None:
         try:
-            value = json.loads(text if text.lstrip().startswith("[") else f"[{text}]")
+            value = read_json(text if text.lstrip().startswith("[") else f"[{text}]", where)
         except ValueError:
             raise wrong from None
         return check_value(value, kind, where)
@@ -164,6 +198,8 @@ def parse_value(text: str, kind: ValueType, where: str) -> Any:
             raise wrong
         return check_value(int(text), kind, where)
     if kind.base == "float":
+        if "_" in text:  # Python's own way to group digits, which is no number elsewhere
+            raise wrong
         try:
             return check_value(float(text), kind, where)
         except ValueError:

@@ -54,7 +54,7 @@ IN = Relationship(
     "The latent belongs to the cluster.",
     (
         Property("role", "string", "hub, spoke, core or member."),
-        Property("strength", "float", "Sum of logOdds of its edges to the other members."),
+        Property("strength", "float", "Sum of logOdds of its edges to the other members, those of positive logOdds."),
     ),
 )
 

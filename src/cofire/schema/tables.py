@@ -174,7 +174,7 @@ MEMBERS = Table(
         Column("cluster", "string", "The cluster's uid."),
         Column("latent", "int32", "The latent's index."),
         Column("role", "string", "hub or spoke in a hub_and_spoke cluster, member elsewhere."),
-        Column("strength", "float64", "Sum of log_odds of its edges to the other members."),
+        Column("strength", "float64", "Sum of the positive log_odds of its edges to the other members."),
     ),
 )
 

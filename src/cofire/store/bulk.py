@@ -26,6 +26,7 @@ from cofire.schema.nodes import NODES, SAE, SCHEMA_VERSION
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
 from cofire.store.database_files import filling, new_database, put_in_place
+from cofire.store.embedded import java_environment
 from cofire.store.embedded_child import DATABASE
 from cofire.store.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
@@ -121,6 +122,7 @@ def _start(directory: Path, lock: int) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=java_environment(),
             cwd=directory,
             pass_fds=[lock],  # held as long as it writes, also when this process is killed
             start_new_session=True,

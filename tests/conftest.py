@@ -5,21 +5,27 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples" / "smollm2"
-DEMO = {"test_ask.py", "test_demo.py"}
+DEMO = {"tests/integration/test_ask.py", "tests/integration/test_demo.py"}
 """They share one run of scripts/demo, which takes minutes."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes (pytest -n 2 --dist loadgroup) one file stays in one of them, as its fixtures do."""
-    for item in items:
-        group = "demo" if item.path.name in DEMO else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes (pytest -n 2) one file stays in one of them, as its fixtures do."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "demo" if file in DEMO else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

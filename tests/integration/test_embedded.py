@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cofire.errors import StoreError
-from cofire.store import embedded, open_store
+from cofire.store import Store, embedded, open_store
 from servers import SLOW, count, one_line
 
 PROCESS = """
@@ -187,3 +187,27 @@ def test_a_store_without_its_database_is_not_made_anew(embedded_dir):
     with pytest.raises(StoreError, match=r"is damaged: .* is gone, and was") as caught:
         open_store(embedded_dir)
     one_line(caught)
+
+
+def test_a_server_on_its_way_out_is_waited_for(embedded_dir, monkeypatch):
+    """Its owner is dead, it answers no more, and it holds the store for a while yet."""
+    serving, verified = embedded.EmbeddedServer.serving, Store._verified
+    refusals = 8
+
+    def no_answer(self, url, auth):
+        if refusals:
+            raise StoreError("cannot reach it")
+        return verified(self, url, auth)
+
+    def not_yet(self):
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            return False
+        return serving(self)
+
+    monkeypatch.setattr(Store, "_verified", no_answer)
+    monkeypatch.setattr(embedded.EmbeddedServer, "serving", not_yet)
+    with open_store(embedded_dir) as store:
+        assert count(store) == 0
+    assert refusals == 0

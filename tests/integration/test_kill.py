@@ -120,7 +120,17 @@ def killed_loads_of_the_embedded_store(
     def check(place: Path) -> None:
         assert graph(place) == expected
 
-    kill_at_random(job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed, after_kill=look)
+    kill_at_random(
+        job,
+        arguments,
+        check,
+        tmp_path,
+        kills=KILLS,
+        seconds=seconds,
+        seed=seed,
+        after_kill=look,
+        enough=lambda: bool(met),
+    )
     assert met, "no kill fell into the load"
 
 

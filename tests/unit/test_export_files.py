@@ -281,6 +281,8 @@ def test_a_directory_with_anything_in_it_is_refused(tmp_path: Path) -> None:
             export(SMALL, mine, "csv", force=force)
     with pytest.raises(InputError, match="is a file"):
         export(SMALL, mine / "thesis.tex", "csv", force=True)
+    with pytest.raises(InputError, match="give a directory in it"):
+        export(SMALL, "/", "csv", force=True)
     (mine / "export.json").write_text('{"files": ["thesis.tex"]}')
     with pytest.raises(InputError, match="is of no export"):
         export(SMALL, mine, "csv", force=True)

@@ -32,7 +32,7 @@ from neo4j import (
 from neo4j.exceptions import ServiceUnavailable, SessionExpired
 
 from cofire.errors import StoreError, TimeLimit, WriteRefused
-from cofire.store.embedded import EmbeddedServer
+from cofire.store.embedded import OPEN_SECONDS, EmbeddedServer
 from cofire.store.embedded_child import USER
 from cofire.store.faults import LostConnection, ServerGone, retried, translated
 from cofire.store.guard import check
@@ -98,20 +98,20 @@ class Store:
             return self._driver
 
     def _to_embedded(self, embedded: EmbeddedServer) -> Driver:
-        """Start or share the server. One that its owner is leaving just now may still take us in: then try again."""
-        attempts = 5
+        """Start or share the server; one whose owner has gone takes nobody in for long: wait until it has ended."""
+        deadline = time.monotonic() + OPEN_SECONDS
         while True:
-            attempts -= 1
             address = embedded.start()
             try:
                 driver = self._verified(f"bolt://127.0.0.1:{address.port}", (USER, address.password))
             except StoreError:
-                if attempts == 0 or embedded.serving():
+                if embedded.serving() or time.monotonic() > deadline:
                     raise
-                continue
-            if attempts == 0 or embedded.serving():
-                return driver
-            driver.close()
+            else:
+                if embedded.serving() or time.monotonic() > deadline:
+                    return driver
+                driver.close()
+            time.sleep(0.1)
 
     def _verified(self, url: str, auth: tuple[str, str] | None) -> Driver:
         with translated(self.location):

@@ -57,6 +57,8 @@ def export(rows: Callable[[], Iterable[Slice]], out: str | Path, format: Format,
     if format not in get_args(Format):
         raise InputError(f"unknown format {format}; give one of {', '.join(get_args(Format))}")
     place = Path(out).expanduser().resolve()
+    if not place.name:
+        raise InputError(f"{place} cannot be replaced by an export; give a directory in it")
     place.parent.mkdir(parents=True, exist_ok=True)
     with _alone(place):
         old = _beside(place, "replaced")

@@ -84,7 +84,7 @@ def store_rows(store: Store, saes: Sequence[str] = (), progress: Progress | None
     ready = {row[0]: row[1:] for row in store.read(_READY).rows}
     for uid in saes:
         if uid not in ready:
-            raise QueryError(f"unknown SAE {uid}: `cofire saes` lists what is in {store.location}")
+            raise QueryError(f"unknown SAE {uid}, or half loaded: `cofire saes` lists what is in {store.location}")
     if not ready:
         raise QueryError(f"{store.location} holds no SAE; load one with `cofire ingest`")
     chosen = sorted(set(saes)) or list(ready)

@@ -42,13 +42,12 @@ WITH s.uid + '/' + toString($index) AS uid
 MATCH (a:Latent {uid: uid})
 WITH a, coalesce($min_log_odds, -1.0e300) AS least
 MATCH (a)-[r:CO_FIRES]-(x) WHERE r.logOdds >= least
-WITH collect(x) AS near, collect([elementId(x), x.index, r.logOdds, r.count]) AS links,
+WITH least, collect(x) AS near, collect([elementId(x), x.index, r.logOdds, r.count]) AS links,
      map.fromPairs(collect([elementId(x), true])) AS found
-CALL (near, found) {
+CALL (near, found, least) {
   UNWIND near AS x
   // A map finds a neighbour at once where a list is searched from end to end.
-  MATCH (x)-[q:CO_FIRES]->(y)
-  WHERE found[elementId(y)] IS NOT NULL AND ($min_log_odds IS NULL OR q.logOdds >= $min_log_odds)
+  MATCH (x)-[q:CO_FIRES]->(y) WHERE found[elementId(y)] IS NOT NULL AND q.logOdds >= least
   WITH collect(DISTINCT elementId(x)) + collect(DISTINCT elementId(y)) AS inner
   RETURN map.fromPairs([id IN inner | [id, true]]) AS joined
 }

@@ -103,6 +103,26 @@ def test_a_second_process_shares_the_server(embedded_dir):
         assert count(store) == 1
 
 
+def test_a_server_whose_owner_died_before_its_answer_offers_itself_to_nobody(embedded_dir):
+    with open_store(str(embedded_dir), create=True):
+        pass
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "cofire.store.embedded_child", str(embedded_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=embedded.java_environment(),
+    )
+    child.stdout.close()
+    child.stdin.write(b'{"password": "password-of-the-test", "create": false}\n')
+    child.stdin.flush()
+    assert child.wait(60) == 1
+    child.stdin.close()
+    assert not (embedded_dir / "owner.json").exists()
+    with open_store(str(embedded_dir)) as store:
+        assert store.read("RETURN 1").rows == [(1,)]
+
+
 def test_who_shares_is_told_when_the_owner_goes_and_then_takes_over(embedded_dir):
     owner = start(embedded_dir, "store.write([('CREATE (:X)', {})]); print('ready', flush=True); sys.stdin.read()")
     assert owner.stdout.readline() == "ready\n"

@@ -18,7 +18,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,15 @@ Rids = dict[str, dict[Any, str]]
 def main() -> None:
     """Serve one load. Does not return: ends with os._exit."""
     status = 1
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers, os.fdopen(os.dup(0), "rb") as messages:
-        os.dup2(2, 1)  # what the JVM says goes to the log
-        try:
-            _fill(messages, answers)
-            status = 0
-        except BaseException as error:  # noqa: BLE001 - every end must go through os._exit
-            traceback.print_exc()
-            try:
-                _say(answers, {"error": " ".join(str(error).split()) or type(error).__name__})
-            except OSError:
-                traceback.print_exc()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")  # not closed: that would raise where the parent is gone
+    os.dup2(2, 1)  # what the JVM says goes to the log
+    try:
+        _fill(sys.stdin.buffer, answers)
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - every end must go through os._exit
+        traceback.print_exc()
+        with suppress(OSError):
+            _say(answers, {"error": " ".join(str(error).split()) or type(error).__name__})
     os._exit(status)
 
 

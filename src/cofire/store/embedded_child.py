@@ -18,6 +18,7 @@ import select
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["DATABASE", "OWNER_FILE", "USER", "main"]
@@ -34,20 +35,20 @@ def main() -> None:
     parent = os.getppid()
     directory = Path(sys.argv[1])
     status = 1
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
-        # The JVM writes to the file descriptors themselves. Standard error is the log already.
-        os.dup2(2, 1)
-        try:
-            request = json.loads(sys.stdin.readline())
-            os.chdir(directory)  # ArcadeDB writes ./log/
-            _serve(directory, request["password"], request["create"], parent, answer)
-            status = 0
-        except BaseException as error:  # noqa: BLE001 - every end must go through os._exit
-            traceback.print_exc()
-            try:
-                _say(answer, {"error": " ".join(str(error).split()) or type(error).__name__})
-            except OSError:
-                traceback.print_exc()
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")  # not closed: that would raise where the parent is gone
+    # The JVM writes to the file descriptors themselves. Standard error is the log already.
+    os.dup2(2, 1)
+    try:
+        request = json.loads(sys.stdin.readline())
+        os.chdir(directory)  # ArcadeDB writes ./log/
+        _serve(directory, request["password"], request["create"], parent, answer)
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - every end must go through os._exit
+        traceback.print_exc()
+        with suppress(OSError):  # nobody may take a server that is going for one that serves
+            (directory / OWNER_FILE).unlink()
+        with suppress(OSError):
+            _say(answer, {"error": " ".join(str(error).split()) or type(error).__name__})
     os._exit(status)
 
 

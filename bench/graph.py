@@ -32,6 +32,7 @@ from cofire.analysis.clusters import find_clusters
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.import_activations import import_activations
 from cofire.ingest.measures import pair_measures
+from cofire.ingest.significance import benjamini_hochberg, log_odds_error, poisson_tail, stratified_log_odds, z_score
 from cofire.ingest.table_files import digest, read_table, save_tables
 from cofire.schema.tables import CONTEXTS, EDGES, LATENTS, TOKENS, Table
 
@@ -40,7 +41,7 @@ __all__ = ["ROOT", "degrees", "graph"]
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "bench"
 # Part of the directory's name: raise it when the same arguments give another graph.
-VERSION = 2
+VERSION = 3
 TOKENS_READ = 1_000_000
 WORDS = 2_000
 
@@ -113,10 +114,21 @@ def _make_tables(capture: CaptureDir, n: int, m: int, seed: int) -> None:
     joint = np.maximum(np.rint(firings[a] * firings[b] / TOKENS_READ * lift), 20).astype(np.int64)
     count = np.minimum(joint, np.minimum(firings[a], firings[b]))
     measures = pair_measures(count, firings[a], firings[b], TOKENS_READ)
-    edges = _table(EDGES, {"a": a, "b": b, "count": count, **measures, "decoder_cosine": [None] * m})
+    expected = firings[a] * (firings[b] / TOKENS_READ)
+    measures |= {
+        "expected": expected,
+        "p": poisson_tail(count, expected),
+        "log_odds": stratified_log_odds(count, expected, firings[a], firings[b], TOKENS_READ),
+        "log_odds_se": log_odds_error(count, firings[a], firings[b], TOKENS_READ),
+        "z": z_score(count, expected, expected),
+        "magnitude_r": rng.uniform(-0.3, 0.9, m),
+    }
+    measures["q"] = benjamini_hochberg(measures["p"], n * (n - 1) // 2)
+    nothing = {"clear_count": count, "weak_only": np.zeros(m, np.bool_), "decoder_cosine": [None] * m}
+    edges = _table(EDGES, {"a": a, "b": b, "count": count, **measures, **nothing})
     if not all(np.isfinite(column).all() for column in measures.values()):
         raise SystemExit("a measure is not finite; the degrees are too extreme")
-    settings = {"edges": "significant", "min_count": 20, "min_lift": 2.0, "rule": "synthetic: bench/graph.py"}
+    settings = {"edges": "significant", "min_count": 20, "rule": "synthetic: bench/graph.py"}
     total = int(firings.sum())
     figures = {
         "tokens": TOKENS_READ,
@@ -181,6 +193,11 @@ def _latents(rng: np.random.Generator, firings: Ints) -> dict[str, Any]:
         "threshold": np.full(n, 0.25),
         "mu": mean,
         "mu_rule": ["mean"] * n,
+        "main_low": np.full(n, 0.25),
+        "off_median": np.full(n, -0.5),
+        "sigma0": np.full(n, 0.2),
+        "clear_floor": np.full(n, 0.25),
+        "clear_firing_count": firings,
         "histogram": histogram.tolist(),
         "dead": np.zeros(n, bool),
     }

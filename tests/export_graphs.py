@@ -37,7 +37,7 @@ def hostile_captures(folder: Path) -> list[CaptureDir]:
         _capture(folder / "bare", 3, "bare", "b", text=False),
     ]
     for capture in made:
-        count(capture, CountSettings(edges="all", min_count=1, min_lift=0.0))
+        count(capture, CountSettings(edges="all", min_count=1))
         analyze(capture, resolution=0.2, seed=0)
     return made
 

@@ -39,7 +39,8 @@ def capture_job(model: str, saes: list[str], text: str, out: str) -> None:
     from cofire.ingest.capture import capture
 
     torch.set_num_threads(1)
-    capture(model, saes, text, out, tokens=1500, context=64, batch=4, device="cpu", shard_tokens=256)
+    cut = {"tokens": 1500, "context": 64, "batch": 4, "shard_tokens": 256}
+    capture(model, saes, text, out, **cut, device="cpu", residual_share=0.3)
 
 
 def count_job(folder: str) -> None:

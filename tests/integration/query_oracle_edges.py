@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from query_view import BOTH_WAYS, EDGE, Rows, View, cut, null_last, pick
+from query_view import BOTH_WAYS, EDGE, MAGNITUDE, Rows, View, cut, null_last, pick
 from query_worlds import Row, World
 
 
@@ -18,6 +18,7 @@ def strongest_neighbours(world: World, sae: str, index: int, by: str, limit: int
             {"index": other}
             | pick(row, EDGE)
             | {"p_neighbour_given_latent": row[there], "p_latent_given_neighbour": row[back]}
+            | pick(row, MAGNITUDE)
             | {"decoder_cosine": row["decoderCosine"], "firing_count": view.latents[other]["firingCount"]}
             | {"cluster": view.cluster(other), "top_tokens": view.tokens(other)}
         )

@@ -10,16 +10,23 @@ from query_worlds import Row, World
 Rows = list[Row]
 EDGE = {
     "count": "count",
+    "clear_count": "clearCount",
+    "weak_only": "weakOnly",
     "expected": "expected",
+    "p": "p",
+    "q": "q",
+    "z": "z",
     "log_odds": "logOdds",
+    "log_odds_se": "logOddsSe",
     "jaccard": "jaccard",
     "phi": "phi",
     "npmi": "npmi",
     "lift": "lift",
 }
-BOTH_WAYS = EDGE | {"p_b_given_a": "pBGivenA", "p_a_given_b": "pAGivenB", "decoder_cosine": "decoderCosine"}
-MEASURES = EDGE | {"decoder_cosine": "decoderCosine"}
-del MEASURES["expected"]
+MAGNITUDE = {"magnitude_r": "magnitudeR"}
+BOTH_WAYS = EDGE | MAGNITUDE | {"p_b_given_a": "pBGivenA", "p_a_given_b": "pAGivenB", "decoder_cosine": "decoderCosine"}
+MEASURES = {name: EDGE[name] for name in ("count", "log_odds", "jaccard", "phi", "npmi", "lift")}
+MEASURES["decoder_cosine"] = "decoderCosine"
 
 
 class View:

@@ -186,7 +186,10 @@ def random_edge(rng: random.Random) -> Row:
         "count": rng.choice([20, 30, 30, 40, *LARGE]), "expected": 2.5, "logOdds": rng.choice(LOG_ODDS),
         "jaccard": rng.choice(SHARES), "phi": rng.choice([None, 0.25, 0.5]), "npmi": rng.choice([None, -0.5, 0.5]),
         "lift": rng.choice([2.0, 4.0]), "pBGivenA": rng.choice(SHARES), "pAGivenB": rng.choice(SHARES),
-        "decoderCosine": rng.choice([None, -0.25, 0.75]),
+        "decoderCosine": rng.choice([None, -0.25, 0.75]), "clearCount": rng.choice([None, 0, 21, *LARGE]),
+        "weakOnly": rng.choice([True, False]), "p": rng.choice([0.0, 1e-300, 0.5]), "q": rng.choice([0.0, 0.01, 1.0]),
+        "z": rng.choice([None, -0.5, 40.0]), "logOddsSe": rng.choice(SHARES),
+        "magnitudeR": rng.choice([None, -0.5, 0.5]),
     }  # fmt: skip
 
 

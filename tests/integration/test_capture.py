@@ -22,7 +22,14 @@ from reference import EXAMPLES, Reference, assert_capture_equals_encode, load_sa
 LAYERS = [str(EXAMPLES / "layer_12"), str(EXAMPLES / "layer_18")]
 TEXT = EXAMPLES / "austen.jsonl.gz"
 # Two shards of 8 windows of 63 tokens and BOS.
-SMALL: dict[str, Any] = {"tokens": 900, "context": 64, "batch": 4, "shard_tokens": 512, "device": "cpu"}
+SMALL: dict[str, Any] = {
+    "tokens": 900,
+    "context": 64,
+    "batch": 4,
+    "shard_tokens": 512,
+    "device": "cpu",
+    "residual_share": 0.25,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -177,6 +184,8 @@ def test_other_settings_are_refused_and_forced(smollm2_dir: Path, small: Path, t
         ({"norm_factor": 10.0}, "norm_factor"),
         ({"mask_special": False}, "mask_special"),
         ({"shard_tokens": 256}, "shard_windows"),
+        ({"residual_share": 0.5}, "residual_share"),
+        ({"residual_share": None}, "residual_share"),
         ({"text": other_text}, "text"),
         ({"saes": [str(other_sae)]}, "SAE configuration"),
         ({"saes": LAYERS[1:]}, "SAE"),
@@ -200,16 +209,19 @@ def test_other_settings_are_refused_and_forced(smollm2_dir: Path, small: Path, t
     assert (found.manifest.text.tokens, found.manifest.text.documents) == (4, 1)
     assert (single / "notes.md").read_text() == "mine"
     assert not (single / "tables").exists()
+    assert [stored.number for stored in found.residuals()] == [0]
 
 
 def test_a_damaged_capture_is_not_resumed(smollm2_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         capture(smollm2_dir, LAYERS[:1], TEXT, out, **SMALL, progress=Recorder(3))
-    shard = out / "shards" / "shard-00000.parquet"
-    shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(CaptureError, match=r"shard-00000\.parquet is missing or damaged"):
-        capture(smollm2_dir, LAYERS[:1], TEXT, out, **SMALL)
+    for name in ("shards/shard-00000.parquet", "residuals/residuals-00000.safetensors"):
+        whole = (out / name).read_bytes()
+        (out / name).write_bytes(whole[:-1])
+        with pytest.raises(CaptureError, match=rf"{name} is missing or damaged"):
+            capture(smollm2_dir, LAYERS[:1], TEXT, out, **SMALL)
+        (out / name).write_bytes(whole)
 
 
 def test_special_tokens_are_masked_wherever_they_stand(smollm2_dir: Path, reference: Reference, tmp_path: Path) -> None:
@@ -313,7 +325,8 @@ def every_class(smollm2_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     place = tmp_path_factory.mktemp("classes")
     directories = [save_random(name, settings, place / name) for name, (settings, _) in CLASSES.items()]
     specs = [f"tiny:{directory.name}={directory}" for directory in directories]
-    found = capture(smollm2_dir, specs, TEXT, place / "out", tokens=400, batch=4, device="cpu", norm_factor=None)
+    run: dict[str, Any] = {"tokens": 400, "batch": 4, "device": "cpu", "norm_factor": None, "residual_share": 1.0}
+    found = capture(smollm2_dir, specs, TEXT, place / "out", **run)
     return {directory.name: (directory, one) for directory, one in zip(directories, found, strict=True)}
 
 
@@ -331,6 +344,48 @@ def test_every_class_equals_encode(
     assert_capture_equals_encode(one, reference, directory, texts, 400)
     norms = np.linalg.norm(one.weights()["W_dec"], axis=1)
     assert np.allclose(norms, 1, atol=1e-5) == (name != "topk")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_noise_of_every_class_is_that_of_sae_lens(
+    every_class: dict[str, tuple[Path, CaptureDir]], name: str
+) -> None:
+    """What sae-lens, given the SAE as it was saved, has at `hook_sae_acts_pre` on tokens where a latent is silent."""
+    import torch
+
+    from cofire.ingest.noise import MAD_TO_SIGMA, MIN_OFF, capture_noise
+
+    directory, one = every_class[name]
+    noise = capture_noise(one)
+    if name == "matching_pursuit":
+        assert "no pre-activation" in (noise.reason or "")
+        assert np.isnan(noise.m0).all()
+        assert np.isnan(noise.sigma0).all()
+        return
+    assert (noise.reason, noise.tokens) == (None, one.manifest.rows)
+    sae = load_sae(directory)
+    sae.turn_off_forward_pass_hook_z_reshaping()
+    x = torch.from_numpy(np.concatenate([x for stored in one.residuals() for _, x in stored.chunks()]))
+    with torch.no_grad(), quiet():
+        cache: dict[str, Any] = {}
+        sae.hook_sae_acts_pre.add_hook(lambda value, hook: cache.update(pre=value))
+        sae.encode(x)
+        rescales = getattr(sae.cfg, "rescale_acts_by_decoder_norm", False)
+        norms = sae.W_dec.norm(dim=-1) if one.manifest.sae.folded_decoder_norm or rescales else torch.ones(())
+        pre = (cache["pre"] * norms).numpy()
+    known = 0
+    fires = np.stack([dense > 0 for *_, dense in rows_of(one)])
+    for latent, on in enumerate(fires.T):
+        off = pre[~on, latent]
+        if len(off) < MIN_OFF:
+            assert np.isnan(noise.sigma0[latent])
+            continue
+        known += 1
+        centre = float(np.median(off))
+        sigma = MAD_TO_SIGMA * float(np.median(np.abs(off - centre)))
+        assert noise.m0[latent] == pytest.approx(centre, abs=0.01 * sigma)
+        assert noise.sigma0[latent] == pytest.approx(sigma, rel=0.01)
+    assert known > 30
 
 
 @pytest.mark.parametrize(
@@ -411,6 +466,8 @@ def test_malformed_requests_give_one_line_and_write_nothing(smollm2_dir: Path, t
         ({"context": 1}, "--context 1 is too small"),
         ({"batch": 0}, "--batch 0 is too small"),
         ({"norm_factor": float("nan")}, "--norm-factor nan"),
+        ({"residual_share": 0.0}, "--residual-share 0.0 is no share"),
+        ({"residual_share": float("nan")}, "--residual-share nan is no share"),
         ({"context": 10_000}, "more than the 8192"),
         ({"dtype": "int8"}, "--dtype int8 is unknown"),
         ({"device": "tpu"}, "--device tpu is unknown"),

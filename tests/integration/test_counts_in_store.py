@@ -140,10 +140,10 @@ def test_each_setting_is_kept_by_itself(tmp_path: Path) -> None:
     from cofire.store.ingest import cluster_settings, count_settings
 
     capture = make_capture(tmp_path, random_arrays(1))
-    count(capture, CountSettings(min_count=7, min_lift=1.5))
+    count(capture, CountSettings(min_count=7, min_log_odds=1.5))
     analyze(capture, resolution=0.3, seed=5)
     kept = count_settings(capture, Settings(min_count=9), None)
-    assert (kept.edges, kept.min_count, kept.min_lift) == ("significant", 9, 1.5)
+    assert (kept.edges, kept.min_count, kept.min_log_odds) == ("significant", 9, 1.5)
     assert cluster_settings(capture, Settings(seed=6)) == (0.3, 6)
     assert cluster_settings(capture, Settings()) == (0.3, 5)
 

@@ -36,6 +36,8 @@ def test_selected_rows_keep_their_activations() -> None:
     )
     encoded = Encoded(
         norms=np.ones(4, np.float32),
+        sampled=np.zeros(4, np.bool_),
+        residuals=np.zeros((0, 3), np.float32),
         indptr=np.array([0, 2, 3, 3, 5], np.int64),
         indices=np.array([1, 4, 2, 0, 3], np.int32),
         values=np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32),

@@ -49,6 +49,20 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown option": (("count", "good/capture", "--edgy"), "No such option"),
     "no argument": (("count",), "Missing argument"),
     "bad enum": (("count", "good/capture", "--edges", "some"), "'some' is not one of"),
+    "no share": ((*CAPTURE, "--sae", SAE, "--residuals", "--residual-share", "0"), "--residual-share 0.0 is no share"),
+    "negative share": (
+        (*CAPTURE, "--sae", SAE, "--residuals", "--residual-share", "-0.1"),
+        "--residual-share -0.1 is no share",
+    ),
+    "more than all": (
+        (*CAPTURE, "--sae", SAE, "--residuals", "--residual-share", "1.5"),
+        "--residual-share 1.5 is no share",
+    ),
+    "nan share": (
+        (*CAPTURE, "--sae", SAE, "--residuals", "--residual-share", "nan"),
+        "--residual-share nan is no share",
+    ),
+    "share of nothing": ((*CAPTURE, "--sae", SAE, "--residual-share", "0.1"), "without --residuals"),
     "no directory": (("count", "nowhere"), "no capture at nowhere"),
     "empty directory": (("count", "empty"), "no capture in empty"),
     "a file": (("count", "text.txt"), "no capture at text.txt"),

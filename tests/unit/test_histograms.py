@@ -13,7 +13,7 @@ TEST_SEEDS = tuple(range(100, 120))
 def mode_of(values: np.ndarray, threshold: float = 0.0) -> float:
     low, high = np.full(len(values), threshold), np.full(len(values), values.max())
     histogram = np.bincount(fine_bins(values, low, high), minlength=BINS)[None]
-    return float(main_modes(histogram, low[:1], high[:1])[0])
+    return float(main_modes(histogram, low[:1], high[:1])[0][0])
 
 
 @pytest.mark.parametrize("seed", TEST_SEEDS)
@@ -45,7 +45,9 @@ def test_too_few_firings_make_no_mode() -> None:
 
 
 def test_dead_latents_have_none() -> None:
-    assert np.isnan(main_modes(np.zeros((2, BINS), np.int64), np.zeros(2), np.zeros(2))).all()
+    modes, begins = main_modes(np.zeros((2, BINS), np.int64), np.zeros(2), np.zeros(2))
+    assert np.isnan(modes).all()
+    assert begins.tolist() == [0, 0]
 
 
 def test_aligned_bins_by_hand() -> None:

@@ -271,7 +271,7 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> list[CaptureDir]:
         for seed, name in enumerate(("z", "a"))
     ]
     for capture in made:
-        count(capture, CountSettings(edges="all", min_count=1, min_lift=0.0))
+        count(capture, CountSettings(edges="all", min_count=1))
     return made
 
 

@@ -78,6 +78,7 @@ def test_public_names_are_pinned() -> None:
 @pytest.mark.parametrize("statement", ["import cofire", "from cofire.cli.app import app"])
 def test_starting_up_imports_nothing_heavy(statement: str) -> None:
     heavy = ("torch", "sae_lens", "transformer_lens", "pandas", "matplotlib", "igraph", "leidenalg", "neo4j", "scipy")
+    heavy += ("numba", "ray", "triton")
     code = f"import sys; {statement}; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -73,7 +73,15 @@ def test_the_counts_are_those_of_the_data(tmp_path):
     assert rows["Tokens counted"] == "10,000"
     assert rows["Documents"] == "7"
     assert rows["Co-firing edges kept"] == "14"
-    assert rows["Edge rule"] == "count &gt;= 20 and lift &gt;= 2"
+    assert rows["Edge rule"] == "count &gt;= 20, log_odds &gt;= 1, q &lt;= 0.01 within documents"
+    assert rows["Pairs that co-fired"] == "900"
+    assert rows["… often enough (count)"] == "300 (600 removed)"
+    assert rows["… beyond what their documents explain (q)"] == "60 (240 removed)"
+    assert rows["… strongly enough (log odds)"] == "14 (46 removed)"
+    assert rows["Pairs that pass only with firings below the noise floor"] == "5"
+    assert rows["Noise floor"] == "residuals of 1,000 tokens"
+    assert rows["Decoder cosine of passing pairs"] == "median 0.10, quartiles -0.05 and 0.30"
+    assert rows["Decoder cosine of weak-only pairs"] == "median 0.40, quartiles 0.20 and 0.50"
     assert rows["Clusters (two latents and more)"] == "2: 1 hub and spoke, 1 clique"
     assert "37 live latents; 3 dead" in text
 

@@ -185,10 +185,44 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
         ("Documents", number("documents")),
         ("Firings", number("firings")),
         ("Mean L0 (latents a token)", number("meanL0")),
+        *_funnel(sae),
         ("Co-firing edges kept", _n(len(data.edges))),
         ("Edge rule", str(sae.get("edgeRule") or "not recorded")),
+        ("Noise floor", str(sae.get("noiseFloor") or "not recorded")),
+        *_cosines(sae),
         ("Clusters (two latents and more)", _n(len(data.clusters)) + (f": {shapes}" if shapes else "")),
     ]
+
+
+def _funnel(sae: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say how many pairs each step of the edge rule left, and how many it removed."""
+    steps = [
+        ("Pairs that co-fired", "pairsThatCoFired"),
+        ("… often enough (count)", "pairsFrequent"),
+        ("… beyond what their documents explain (q)", "pairsSignificant"),
+        ("… strongly enough (log odds)", "pairsPassing"),
+    ]
+    rows, before = [], None
+    for what, key in steps:
+        left = sae.get(key)
+        if left is None:
+            continue
+        rows.append((what, _n(left) + (f" ({_n(before - left)} removed)" if before is not None else "")))
+        before = left
+    if sae.get("pairsWeakOnly") is not None:
+        rows.append(("Pairs that pass only with firings below the noise floor", _n(sae["pairsWeakOnly"])))
+    return rows
+
+
+def _cosines(sae: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say how the decoder directions of passing and of weak-only pairs lie: quartiles of their cosines."""
+    rows = []
+    for what, key in (("passing", "cosineKept"), ("weak-only", "cosineWeakOnly")):
+        quartiles = sae.get(key)
+        if quartiles:
+            low, middle, high = quartiles
+            rows.append((f"Decoder cosine of {what} pairs", f"median {middle:.2f}, quartiles {low:.2f} and {high:.2f}"))
+    return rows
 
 
 def _source(sae: dict[str, Any]) -> str:

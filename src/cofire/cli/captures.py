@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cofire.cli.common import notice, token_progress
+from cofire.cli.common import notice, settings_of, token_progress
 
 importers = typer.Typer(help="Bring in what was made elsewhere.", no_args_is_help=True)
 
@@ -47,15 +47,35 @@ def capture(
     norm_factor: Annotated[
         float | None, typer.Option(help="Mask tokens of a norm above this times the median; 0 for no limit.")
     ] = None,
+    residuals: Annotated[
+        bool, typer.Option("--residuals", help="Store what the SAEs read on a share of tokens.")
+    ] = False,
+    residual_share: Annotated[
+        float | None, typer.Option(help="The share of --residuals, above 0, at most 1.", show_default="0.1")
+    ] = None,
+    no_keep: Annotated[
+        bool, typer.Option("--no-keep", help="Count the activations at once and do not store them.")
+    ] = False,
+    memory: Annotated[
+        str | None, typer.Option(help="Bound on the counters of --no-keep, all SAEs together.", show_default="2GiB")
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Run a language model and its SAEs over a text, and keep which latents fire on which token.
 
     Several SAEs share one run of the model. A run that was stopped goes on when the same command is given again.
+    With --no-keep the disk holds counts alone: no noise floors, histograms, conditionals and contexts can be had then.
     """
+    from cofire.errors import InputError
     from cofire.ingest.capture import capture as capture_text
     from cofire.ingest.masking import NORM_FACTOR
+    from cofire.ingest.residuals import RESIDUAL_SHARE
 
+    if residual_share is not None and not residuals:
+        raise InputError("--residual-share is given without --residuals: give both, or none")
+    if memory is not None and not no_keep:
+        raise InputError("--memory is given without --no-keep, whose counters it bounds: give both, or none")
+    share = (RESIDUAL_SHARE if residual_share is None else residual_share) if residuals else None
     limit = NORM_FACTOR if norm_factor is None else (norm_factor or None)
     with token_progress("capture") as progress:
         made = capture_text(
@@ -71,17 +91,23 @@ def capture(
             text_field=text_field,
             mask_special=not keep_special,
             norm_factor=limit,
+            residual_share=share,
+            keep=not no_keep,
+            memory=settings_of(None, memory=memory).memory,
             force=force,
             progress=progress,
         )
     for one in made:
         manifest = one.manifest
         masked = manifest.masking.special_tokens + manifest.masking.norm_outliers
-        firings = sum(shard.firings for shard in manifest.shards)
         notice(
             f"{one.uid}: {manifest.rows:,} tokens of {manifest.text.documents:,} documents ({masked:,} masked), "
-            f"mean L0 {firings / max(manifest.rows, 1):.1f} -> {one.path}"
+            f"mean L0 {manifest.firings / max(manifest.rows, 1):.1f} -> {one.path}"
         )
+    if no_keep:
+        from cofire.ingest.streaming import ABSENT
+
+        notice(f"noise floors: {ABSENT}")
 
 
 @importers.command("activations")

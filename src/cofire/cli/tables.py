@@ -17,6 +17,20 @@ class Edges(StrEnum):
     all = "all"
 
 
+class Engine(StrEnum):
+    """Where pairs are counted."""
+
+    local = "local"
+    ray = "ray"
+
+
+class CountDevice(StrEnum):
+    """What counts."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 EdgesOption = Annotated[
     Edges | None,
     typer.Option(help="Pairs to keep: the significant ones, or all that ever co-fired.", show_default="significant"),
@@ -25,14 +39,53 @@ MemoryOption = Annotated[
     str | None, typer.Option(help="Bound on the counters, such as 512MB or 4GB.", show_default="2GiB")
 ]
 MinCountOption = Annotated[int | None, typer.Option(help="Fewest joint firings.", show_default="20")]
-MinLiftOption = Annotated[float | None, typer.Option(help="Least count / expected.", show_default="2")]
+MinLogOddsOption = Annotated[float | None, typer.Option(help="Least log odds of a kept pair.", show_default="1")]
+FdrOption = Annotated[
+    float | None, typer.Option(help="False discovery rate (Benjamini-Hochberg).", show_default="0.01")
+]
+WeakOption = Annotated[
+    bool, typer.Option("--weak", help="Keep the pairs that pass only with firings below the noise floor, flagged.")
+]
+TokenStrataOption = Annotated[
+    int | None,
+    typer.Option(help="Most frequent tokens that are strata of their own within a document.", show_default="0"),
+]
+NoDenoiseOption = Annotated[
+    bool, typer.Option("--no-denoise", help="Judge clear firings with the interference of other latents in them.")
+]
+EngineOption = Annotated[Engine | None, typer.Option(help="Where pairs are counted.", show_default="local")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster, auto or HOST:PORT; without it, one of this machine.")
+]
+DeviceOption = Annotated[
+    CountDevice | None, typer.Option(help="What counts pairs, with the local engine.", show_default="cpu")
+]
 ResolutionOption = Annotated[float | None, typer.Option(help="CPM resolution of the clusters.", show_default="0.7")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of the clusters.", show_default="0")]
 
 
-def _edges(edges: Edges | None, min_count: int | None, min_lift: float | None) -> Edges | None:
-    """Whoever gives a bound on the command line wants the rule that it belongs to."""
-    return Edges.significant if edges is None and (min_count, min_lift) != (None, None) else edges
+def _rule(
+    min_count: int | None,
+    min_log_odds: float | None,
+    fdr: float | None,
+    weak: bool,
+    token_strata: int | None,
+    no_denoise: bool,
+) -> dict[str, object]:
+    """Return the settings of the edge rule, None where one is not given."""
+    return {
+        "min_count": min_count,
+        "min_log_odds": min_log_odds,
+        "fdr": fdr,
+        "weak": True if weak else None,
+        "token_strata": token_strata,
+        "denoise": False if no_denoise else None,
+    }
+
+
+def _edges(edges: Edges | None, rule: dict[str, object]) -> Edges | None:
+    """Whoever gives a part of the rule on the command line wants the rule that it belongs to."""
+    return Edges.significant if edges is None and any(part is not None for part in rule.values()) else edges
 
 
 def count(
@@ -40,24 +93,37 @@ def count(
     edges: EdgesOption = None,
     memory: MemoryOption = None,
     min_count: MinCountOption = None,
-    min_lift: MinLiftOption = None,
+    min_log_odds: MinLogOddsOption = None,
+    fdr: FdrOption = None,
+    weak: WeakOption = False,
+    token_strata: TokenStrataOption = None,
+    no_denoise: NoDenoiseOption = False,
+    engine: EngineOption = None,
+    address: AddressOption = None,
+    device: DeviceOption = None,
 ) -> None:
-    """Count which latents fire together, exactly, and make the tables latents, edges, tokens and contexts."""
+    """Count which latents fire together, exactly, and keep the pairs that do so beyond their documents' topics."""
     from cofire.ingest.count import count as count_capture
     from cofire.ingest.table_files import table_infos
-    from cofire.store.ingest import count_settings
+    from cofire.store.ingest import count_engine, count_settings
 
-    settings = settings_of(memory=memory, min_count=min_count, min_lift=min_lift)
-    edges = _edges(edges, min_count, min_lift)
-    for capture in open_captures(captures):
-        with stages(capture.uid) as progress:
-            done = count_capture(capture, count_settings(capture, settings, edges), progress)
+    rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, no_denoise)
+    settings = settings_of(None, memory=memory, engine=engine, address=address, device=device, **rule)
+    edges = _edges(edges, rule)
+    opened, engine_used = open_captures(captures), count_engine(settings)
+    with engine_used.ready():
+        done = []
+        for capture in opened:
+            with stages(capture.uid) as progress:
+                done.append(count_capture(capture, count_settings(capture, settings, edges), progress, engine_used))
+    for capture, anew in zip(opened, done, strict=True):
         figures = table_infos(capture)["edges"].figures
         notice(
-            f"{capture.uid}: {'counted' if done else 'already counted'} {figures['tokens']:,} tokens, "
+            f"{capture.uid}: {'counted' if anew else 'already counted'} {figures['tokens']:,} tokens, "
             f"mean L0 {figures['mean_l0']:.1f}, {figures['pairs_that_co_fired']:,} pairs co-fired, "
             f"{figures['pairs_kept']:,} kept -> {capture.tables}"
         )
+        notice(f"{capture.uid}: noise floors: {table_infos(capture)['latents'].settings['noise_floor']}")
 
 
 def analyze(
@@ -94,7 +160,14 @@ def ingest(
     replace: Annotated[bool, typer.Option("--replace", help="Put this version in the place of another one.")] = False,
     memory: MemoryOption = None,
     min_count: MinCountOption = None,
-    min_lift: MinLiftOption = None,
+    min_log_odds: MinLogOddsOption = None,
+    fdr: FdrOption = None,
+    weak: WeakOption = False,
+    token_strata: TokenStrataOption = None,
+    no_denoise: NoDenoiseOption = False,
+    engine: EngineOption = None,
+    address: AddressOption = None,
+    device: DeviceOption = None,
     resolution: ResolutionOption = None,
     seed: SeedOption = None,
     no_decoders: Annotated[bool, typer.Option("--no-decoders", help="Leave the decoder directions out.")] = False,
@@ -104,17 +177,20 @@ def ingest(
     from cofire.schema.cypher import MAX_DECODER_DIMS
     from cofire.store.ingest import ingest_all
 
+    rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, no_denoise)
     settings = settings_of(
         store,
         memory=memory,
-        min_count=min_count,
-        min_lift=min_lift,
+        engine=engine,
+        address=address,
+        device=device,
+        **rule,
         resolution=resolution,
         seed=seed,
         decoders=False if no_decoders else None,
     )
     opened = open_captures(captures)
-    edges = _edges(edges, min_count, min_lift)
+    edges = _edges(edges, rule)
     for capture in opened:
         if settings.decoders and (decoder_width(capture) or 0) > MAX_DECODER_DIMS:
             notice(f"{capture.uid}: its decoder directions have more than {MAX_DECODER_DIMS:,} numbers and stay out")

@@ -4,56 +4,48 @@
 2. The text is tokenised, up to `tokens` tokens, and kept (`text.parquet`).
 3. Each document is cut into windows of `context` tokens (BOS included where the SAEs were trained with it); a fixed
    number of windows makes a shard (`encode`), which is written whole or not at all and then noted in the manifest.
-4. Special tokens and tokens of massive norm are left out (`masking`); the rule and the numbers are in the manifest.
+4. With `residual_share`, what the SAE reads on a sample of the tokens is stored beside each shard (`residuals`).
+5. Special tokens and tokens of massive norm are left out (`masking`); the rule and the numbers are in the manifest.
+6. Where activations are not to be kept, a shard is counted in the place of being written (`streaming`).
 
-A run that is stopped at any moment goes on after the last whole shard of each SAE when it is started again.
+A run that is stopped at any moment goes on after the last whole shard of each SAE when it is started again; where
+activations are not kept, after the last checkpoint.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import CaptureDir, folder_name, write_vocabulary
-from cofire.ingest.encode import Encoded, Rows, encode_shard, select
+from cofire.ingest.capture_dir import CaptureDir, write_vocabulary
+from cofire.ingest.encode import Encoded, Rows, encode_shard, select, select_residuals
 from cofire.ingest.files import exclusive, sha256_of, write_atomically, write_parquet
 from cofire.ingest.manifest import MANIFEST, Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.masking import NORM_FACTOR, norm_limit, rule
 from cofire.ingest.model import DTYPES, LanguageModel, choose_device, find_model, load_model
+from cofire.ingest.places import Place, agree, places_of
 from cofire.ingest.progress import Progress, Silent
+from cofire.ingest.residuals import write_residuals
 from cofire.ingest.resume import TEXT, WEIGHTS, check_place, check_root, clear, compare, facts, verify
-from cofire.ingest.saes import LoadedSae, SaeSource, find_sae, load_sae
+from cofire.ingest.saes import find_sae, load_sae
 from cofire.ingest.text import TextSource, open_text
 from cofire.ingest.tokens import read_tokens, shards_of, tokenise, windows, write_tokens
 
+if TYPE_CHECKING:
+    from cofire.ingest.streaming import Checkpoints
+
 __all__ = ["Progress", "capture"]
 
-CONTEXT = 128
 LIBRARIES = ("cofire", "torch", "sae-lens", "transformer-lens", "transformers")
-
-
-@dataclass
-class _Place:
-    """One SAE's capture: where it goes, and its manifest once there is one."""
-
-    source: SaeSource
-    path: Path
-    sae: LoadedSae | None
-    manifest: Manifest | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self.manifest is not None and self.manifest.status == "complete"
 
 
 def capture(
@@ -71,6 +63,9 @@ def capture(
     mask_special: bool = True,
     norm_factor: float | None = NORM_FACTOR,
     shard_tokens: int = 16_384,
+    residual_share: float | None = None,
+    keep: bool = True,
+    memory: int = 2 * 1024**3,
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[CaptureDir]:
@@ -93,6 +88,12 @@ def capture(
         mask_special: leave special tokens out.
         norm_factor: leave tokens out whose norm is above this times the median; None for no limit.
         shard_tokens: about how many tokens make a shard: the work that is lost at most when a run is stopped.
+        residual_share: store what the SAEs read on this share of the tokens; None for none.
+        keep: store the activations. If not, what one look at them gives is counted at once; see `streaming.ABSENT` for
+            what cannot be counted then.
+        memory: where they are not kept: bytes that the counters of all SAEs take at most; it changes no result.
+            Besides, each SAE takes 16 bytes for each distinct (latent, token) pair that occurs, at moments five times
+            that.
         force: start over, removing an earlier capture's files.
         progress: told how far it is.
 
@@ -104,10 +105,17 @@ def capture(
         CaptureError: `out` holds a capture that was made otherwise or is damaged.
     """
     _check_numbers(tokens, context, batch, norm_factor, shard_tokens)
+    if residual_share is not None and not 0 < residual_share <= 1:
+        raise InputError(f"--residual-share {residual_share} is no share: give a number above 0 and at most 1")
+    if residual_share is not None and not keep:
+        raise InputError(
+            "--no-keep with --residuals: residuals give the noise floor, and to count what is above it is a second "
+            "look at the activations, which are not stored; give one of the two"
+        )
     if dtype not in DTYPES:
         raise InputError(f"--dtype {dtype} is unknown: give {', '.join(DTYPES)}")
     source = open_text(text, text_field)
-    places = _places([find_sae(spec) for spec in saes], Path(out))
+    places = places_of([find_sae(spec) for spec in saes], Path(out))
     found = find_model(model)
     chosen = choose_device(device)
     for place in places:
@@ -115,7 +123,7 @@ def capture(
         if place.source.weights_sha256 is None:
             place.sae = load_sae(place.source, chosen)
             place.source = place.sae.source
-    prepend_bos, context = _agree(places, context)
+    prepend_bos, context = agree(places, context)
     per_batch = batch * context
     settings: dict[str, Any] = {
         "tokens": tokens,
@@ -129,11 +137,15 @@ def capture(
         "mask_special": mask_special,
         "norm_factor": norm_factor,
         "shard_windows": batch * max(1, round(shard_tokens / per_batch)),
+        "residual_share": residual_share,
     }
+    if not keep:
+        # Named only here, so that captures of earlier versions, which kept all, go on.
+        settings["no_keep"] = True
     _look(places, found, settings, Path(out), force)
     todo = [place for place in places if not place.complete]
     if todo:
-        _run(model, found, todo, source, settings, Path(out), force, progress or Silent())
+        _run(model, found, todo, source, settings, Path(out), force, memory, progress or Silent())
     return [CaptureDir.open(place.path) for place in places]
 
 
@@ -151,37 +163,7 @@ def _check_numbers(
             raise InputError(f"--{name} {value} is too small: give at least {least}")
 
 
-def _places(sources: list[SaeSource], out: Path) -> list[_Place]:
-    if not sources:
-        raise InputError("no SAE named: give --sae RELEASE:SAE_ID, a directory, or RELEASE:SAE_ID=DIR")
-    if len(sources) == 1:
-        return [_Place(sources[0], out, None)]
-    folders = [folder_name(source.release, source.sae_id) for source in sources]
-    for source, folder in zip(sources, folders, strict=True):
-        if folders.count(folder) > 1:
-            raise InputError(f"the SAE {source.spec} is named twice: name each SAE once")
-    return [_Place(source, out / folder, None) for source, folder in zip(sources, folders, strict=True)]
-
-
-def _agree(places: list[_Place], context: int | None) -> tuple[bool, int]:
-    """Return whether windows begin with BOS, and their length, from the metadata of all SAEs."""
-    metadata = [place.source.metadata or {} for place in places]
-    bos = [bool(one.get("prepend_bos")) for one in metadata]
-    for name, values in (
-        ("prepend_bos", bos),
-        ("model_from_pretrained_kwargs", [one.get("model_from_pretrained_kwargs") or {} for one in metadata]),
-    ):
-        for place, value in zip(places, values, strict=True):
-            if value != values[0]:
-                raise InputError(
-                    f"the SAEs {places[0].source.spec} and {place.source.spec} differ in {name} "
-                    f"({values[0]}, {value}): capture them in separate runs"
-                )
-    sizes = [int(one["context_size"]) for one in metadata if one.get("context_size")]
-    return bos[0], context or min(sizes, default=CONTEXT)
-
-
-def _look(places: list[_Place], model: ModelInfo, settings: dict[str, Any], out: Path, force: bool) -> None:
+def _look(places: list[Place], model: ModelInfo, settings: dict[str, Any], out: Path, force: bool) -> None:
     """Check what is at the places already, and read the manifests that are to be gone on with."""
     if len(places) > 1:
         check_root(out, [place.path.name for place in places])
@@ -197,11 +179,12 @@ def _look(places: list[_Place], model: ModelInfo, settings: dict[str, Any], out:
 def _run(
     model: str | Path,
     found: ModelInfo,
-    todo: list[_Place],
+    todo: list[Place],
     source: TextSource,
     settings: dict[str, Any],
     out: Path,
     force: bool,
+    memory: int,
     progress: Progress,
 ) -> None:
     for place in todo:
@@ -233,42 +216,44 @@ def _run(
             for place in new:
                 _begin(place, language, settings)
             _complete_inputs(todo, language, text, info)
-            _write_all(todo, new, language, settings, out, progress)
+            _write_all(todo, new, language, settings, out, memory, progress)
 
 
-def _changed(place: _Place) -> bool:
+def _changed(place: Place) -> bool:
     """Tell whether the capture is another than before the model was loaded, which takes a while."""
     there = Manifest.read(place.path) if (place.path / MANIFEST).is_file() else None
     return there != place.manifest
 
 
 def _write_all(
-    todo: list[_Place],
-    new: list[_Place],
+    todo: list[Place],
+    new: list[Place],
     language: LanguageModel,
     settings: dict[str, Any],
     out: Path,
+    memory: int,
     progress: Progress,
 ) -> None:
     try:
-        _write_shards(todo, language, settings, progress)
+        with _checkpoints(todo, settings, memory) as checkpoints:
+            _write_shards(todo, language, settings, checkpoints, progress)
     except InputError:
         for place in new:
-            if place.manifest is None or not place.manifest.shards:
+            if place.manifest is None or not place.manifest.done:
                 clear(place.path)
         if len(new) == len(todo) and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
         raise
     for place in todo:
-        manifest = _manifest(place)
+        manifest = place.begun
         manifest.status = "complete"
         manifest.write(place.path)
 
 
-def _check_model(language: LanguageModel, todo: list[_Place], settings: dict[str, Any]) -> None:
+def _check_model(language: LanguageModel, todo: list[Place], settings: dict[str, Any]) -> None:
     for place in todo:
-        info = _sae(place).info
-        language.check_hook(place.source.spec, info.hook or "", _sae(place).head, info.d_in or 0)
+        info = place.loaded.info
+        language.check_hook(place.source.spec, info.hook or "", place.loaded.head, info.d_in or 0)
         there = place.manifest.model if place.manifest else None
         if there is not None and there.weights_sha256 is None and there.source != language.info.source:
             raise CaptureError(
@@ -285,8 +270,8 @@ def _check_model(language: LanguageModel, todo: list[_Place], settings: dict[str
         )
 
 
-def _begin(place: _Place, language: LanguageModel, settings: dict[str, Any]) -> None:
-    sae = _sae(place)
+def _begin(place: Place, language: LanguageModel, settings: dict[str, Any]) -> None:
+    sae = place.loaded
     place.manifest = Manifest(
         release=place.source.release,
         sae_id=place.source.sae_id,
@@ -299,11 +284,12 @@ def _begin(place: _Place, language: LanguageModel, settings: dict[str, Any]) -> 
         versions={"python": python_version()} | {name.replace("-", "_"): version(name) for name in LIBRARIES},
     )
     place.manifest.write(place.path)
-    (place.path / "shards").mkdir(exist_ok=True)
+    if "no_keep" not in settings:
+        (place.path / "shards").mkdir(exist_ok=True)
 
 
 def _text(
-    todo: list[_Place], source: TextSource, language: LanguageModel, limit: int | None, scratch: Path
+    todo: list[Place], source: TextSource, language: LanguageModel, limit: int | None, scratch: Path
 ) -> tuple[Path, TextInfo]:
     """Return the tokenised text: that of a place which has it already, or made anew in `scratch`."""
     for place in todo:
@@ -315,82 +301,91 @@ def _text(
     return scratch / TEXT, info
 
 
-def _complete_inputs(todo: list[_Place], language: LanguageModel, text: Path, info: TextInfo) -> None:
+def _complete_inputs(todo: list[Place], language: LanguageModel, text: Path, info: TextInfo) -> None:
     """Give every place its text, vocabulary and weights; the text's entry in the manifest says that they are there."""
-    without = [place for place in todo if _manifest(place).text.sha256 is None]
+    without = [place for place in todo if place.begun.text.sha256 is None]
     texts = language.vocabulary() if without else {}
+
+    def copy(part: Path) -> None:
+        shutil.copyfile(text, part)
+
     for place in without:
-        _copy(text, place.path / TEXT)
+        write_atomically(place.path / TEXT, copy)
         write_vocabulary(place.path, texts)
-        _write_weights(place.path / WEIGHTS, _sae(place))
-        manifest = _manifest(place)
+        place.loaded.write_weights(place.path / WEIGHTS)
+        manifest = place.begun
         manifest.text = info.model_copy()
         manifest.write(place.path)
 
 
-def _copy(source: Path, target: Path) -> None:
-    def write(part: Path) -> None:
-        shutil.copyfile(source, part)
+def _checkpoints(
+    todo: list[Place], settings: dict[str, Any], memory: int
+) -> AbstractContextManager[Checkpoints | None]:
+    """Give each place its running counts where activations are not kept; None where they are."""
+    if "no_keep" not in settings:
+        return nullcontext()
+    # What counts takes a second to import.
+    from cofire.ingest.streaming import counting
 
-    write_atomically(target, write)
+    return counting(todo, memory)
 
 
-def _write_weights(path: Path, sae: LoadedSae) -> None:
-    from safetensors.numpy import save_file
-
-    write_atomically(path, lambda part: save_file(sae.weights(), part))
-
-
-def _write_shards(todo: list[_Place], language: LanguageModel, settings: dict[str, Any], progress: Progress) -> None:
-    progress.start(_manifest(todo[0]).text.tokens)
+def _write_shards(
+    todo: list[Place],
+    language: LanguageModel,
+    settings: dict[str, Any],
+    checkpoints: Checkpoints | None,
+    progress: Progress,
+) -> None:
+    progress.start(todo[0].begun.text.tokens)
     length = settings["context"] - int(settings["prepend_bos"])
     documents = read_tokens(todo[0].path / TEXT)
     for number, chunk in enumerate(shards_of(windows(documents, length), settings["shard_windows"])):
-        behind = [place for place in todo if len(_manifest(place).shards) == number]
+        behind = [place for place in todo if place.done == number]
         if not behind:
             progress.advance(sum(len(window.tokens) for window in chunk))
             continue
         rows, encoded = encode_shard(
             language,
-            [_sae(place) for place in behind],
+            [place.loaded for place in behind],
             chunk,
             batch=settings["batch"],
             prepend_bos=settings["prepend_bos"],
             mask_special=settings["mask_special"],
+            residual_share=settings["residual_share"],
             advance=progress.advance,
         )
         total = sum(len(window.tokens) for window in chunk)
         for place, one in zip(behind, encoded, strict=True):
-            _write_shard(place, number, rows, one, total - len(rows.token), settings["norm_factor"])
+            _write_shard(place, number, rows, one, total - len(rows.token), settings)
+        if checkpoints is not None:
+            checkpoints.after_shard()
+    if checkpoints is not None:
+        checkpoints.write()
 
 
-def _write_shard(place: _Place, number: int, rows: Rows, encoded: Encoded, masked: int, factor: float | None) -> None:
-    manifest = _manifest(place)
+def _write_shard(
+    place: Place, number: int, rows: Rows, encoded: Encoded, masked: int, settings: dict[str, Any]
+) -> None:
+    manifest = place.begun
     masking = manifest.masking
     if masking.norm_limit is None:
-        masking.norm_limit = norm_limit(encoded.norms, rows.special, factor)
+        masking.norm_limit = norm_limit(encoded.norms, rows.special, settings["norm_factor"])
     keep = np.ones(len(encoded.norms), np.bool_)
     if masking.norm_limit is not None:
         keep = encoded.norms <= masking.norm_limit
     shard = select(rows, encoded, keep)
-    file = f"shards/shard-{number:05d}.parquet"
-    write_parquet(place.path / file, shard.to_arrow())
-    manifest.shards.append(
-        ShardInfo(file=file, rows=shard.rows, firings=len(shard.indices), sha256=sha256_of(place.path / file))
-    )
     masking.special_tokens += masked
     masking.norm_outliers += len(keep) - shard.rows
     masking.kept += shard.rows
+    if place.running is not None:
+        # The manifest is written with the next checkpoint.
+        place.running.add(shard)
+        return
+    file = f"shards/shard-{number:05d}.parquet"
+    write_parquet(place.path / file, shard.to_arrow())
+    info = ShardInfo(file=file, rows=shard.rows, firings=len(shard.indices), sha256=sha256_of(place.path / file))
+    if settings["residual_share"] is not None:
+        info.residuals = write_residuals(place.path, number, *select_residuals(encoded, keep))
+    manifest.shards.append(info)
     manifest.write(place.path)
-
-
-def _sae(place: _Place) -> LoadedSae:
-    if place.sae is None:
-        raise RuntimeError(f"the SAE {place.source.spec} is not loaded")
-    return place.sae
-
-
-def _manifest(place: _Place) -> Manifest:
-    if place.manifest is None:
-        raise RuntimeError(f"the capture {place.path} has not begun")
-    return place.manifest

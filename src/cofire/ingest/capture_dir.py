@@ -3,9 +3,11 @@
     CAPTURE/
       manifest.json          identities, settings, versions, hashes (`Manifest`)
       shards/shard-NNNNN.parquet   one row per counted token: document, position, token, latents, values
+      counts/upto-N/         in the place of shards/ after --no-keep: the running counts of all N shards (`streaming`)
+      residuals/residuals-NNNNN.safetensors   where asked for: what the SAE read on a sample of a shard's tokens
       text.parquet           every token of every document (masked ones too), for the contexts
       vocabulary.parquet     token id -> text
-      weights.safetensors    W_enc [d, N], W_dec [N, d], b_enc [N], b_dec [d], threshold [N], as far as they exist
+      weights.safetensors    W_enc [d, N], W_dec [N, d], b_dec [d], b_enc, threshold [N]; r_mag, b_mag [N] if gated
       tables/                what `cofire count` and `cofire analyze` make of it
 
 Readers get a `CaptureDir`; it opens only what is complete.
@@ -22,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.files import write_parquet
+from cofire.ingest.files import sha256_of, write_parquet
 from cofire.ingest.manifest import MANIFEST, Manifest
+from cofire.ingest.residuals import Residuals, read_residuals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,15 +108,15 @@ class CaptureDir:
         """Open a complete capture.
 
         Raises:
-            CaptureError: `path` is no capture, is unfinished, or lacks one of its shards.
+            CaptureError: `path` is no capture, is unfinished, or lacks a file of its shards, residuals or counts.
         """
         folder = Path(path)
         manifest = Manifest.read(folder)
         if manifest.status != "complete":
             raise CaptureError(f"capture {folder} is unfinished; run the same `cofire capture` again to resume it")
-        for shard in manifest.shards:
-            if not (folder / shard.file).is_file():
-                raise CaptureError(f"capture {folder} lacks {shard.file}; capture again with --force")
+        for file in manifest.hashes:
+            if not (folder / file).is_file():
+                raise CaptureError(f"capture {folder} lacks {file}; capture again with --force")
         return cls(folder, manifest)
 
     @property
@@ -126,16 +129,20 @@ class CaptureDir:
         """The directory of the tables, existing or not."""
         return self.path / "tables"
 
-    def shards(self) -> Iterator[Shard]:
-        """Yield the shards in order, one in memory at a time.
+    def shards(self, start: int = 0, stop: int | None = None) -> Iterator[Shard]:
+        """Yield the shards `start` to `stop`, not included (None: to the last), in order, one in memory at a time.
 
         Raises:
-            CaptureError: a shard cannot be read, or does not hold what the manifest says.
+            CaptureError: the capture stores none, or a shard cannot be read or does not hold what the manifest says.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        for info in self.manifest.shards:
+        if not self.keeps_activations:
+            raise CaptureError(
+                f"{self.path} was captured with --no-keep: its activations were not stored; capture again without it"
+            )
+        for info in self.manifest.shards[start:stop]:
             path = self.path / info.file
             try:
                 shard = Shard.from_arrow(pq.read_table(path))
@@ -144,6 +151,42 @@ class CaptureDir:
             if shard.rows != info.rows or len(shard.indices) != info.firings:
                 raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
             yield shard
+
+    @property
+    def keeps_activations(self) -> bool:
+        """True where the activations are stored; else the capture has running counts in their place."""
+        return self.manifest.counts is None
+
+    def counts(self) -> Path:
+        """Return the folder of the running counts (`cofire.ingest.streaming`), looked at whole.
+
+        Raises:
+            CaptureError: the capture stores activations and no counts, or a file is missing or damaged.
+        """
+        if self.manifest.counts is None:
+            raise CaptureError(f"{self.path} stores activations and no counts; capture with --no-keep for these")
+        for file, sha256 in self.manifest.counts.hashes.items():
+            path = self.path / file
+            if not path.is_file() or sha256_of(path) != sha256:
+                raise CaptureError(f"{path} is missing or damaged; capture again with --force")
+        return self.path / self.manifest.counts.folder
+
+    @property
+    def has_residuals(self) -> bool:
+        """True where the capture stores what the SAE read on a sample of its tokens."""
+        shards = self.manifest.shards
+        return bool(shards) and all(shard.residuals is not None for shard in shards)
+
+    def residuals(self) -> Iterator[Residuals]:
+        """Yield the sampled residuals of each shard, in the order of the shards, one in memory at a time.
+
+        Raises:
+            CaptureError: the capture has none, or a file cannot be read or does not hold what the manifest says.
+        """
+        for number, shard in enumerate(self.manifest.shards):
+            if shard.residuals is None:
+                raise CaptureError(f"capture {self.path} has no residuals; capture again with --residuals --force")
+            yield read_residuals(self.path, number, shard.residuals, shard.rows)
 
     def weights(self) -> dict[str, npt.NDArray[np.float32]]:
         """Return the SAE's weights by name; empty where the capture has none."""

@@ -1,96 +1,108 @@
-"""Counting a capture (`cofire count`): sparse activations become the tables latents, edges, tokens and contexts.
+"""Counting a capture (`cofire count`): sparse activations become the tables of the latents and of their edges.
 
-    1. First pass: firings, mean, extremes of every latent.
-    2. Second pass: spread, and the fine histogram that gives mu.
-    3. Row blocks of latents: exact joint counts (`pairs`), their measures, and the edge rule.
-    4. Last pass: aligned histograms, top tokens, contexts.
+    1. Each latent by itself: firings, mean, extremes, spread, mu (`passes`).
+    2. Noise floors from stored residuals, where the capture has them, and which firings are clear (`clear`).
+    3. Exact joint firings, of all firings and of the clear ones, and firings per document (`tally`).
+    4. E, V and p of the pairs that co-fired often enough (`candidates`); the edge rule (`edges`).
+    5. Of the kept pairs: what one latent does while the other is off, on, in its main peak (`conditionals`).
+    6. Last pass: aligned histograms, top tokens, contexts; centroids of the main peaks from the residuals.
 
-The result of each pass is put on the disk as soon as it is whole; a count that was killed goes on there. The same
-capture and settings give the same bytes.
+The result of each step is put on the disk as soon as it is whole, a long step's once a minute; a count that was killed
+goes on there. The same capture and settings give the same bytes, whatever the memory bound.
+
+A capture that stores no activations has counted them already (`streaming`): steps 1 and 3 are read from there, and what
+needs a second look at the activations is absent.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cofire.errors import CaptureError
+from cofire.errors import InputError
+from cofire.ingest.candidates import candidates
 from cofire.ingest.capture_dir import CaptureDir, Shard
+from cofire.ingest.centroids import centroids
+from cofire.ingest.clear import ClearFirings, clear_firings
+from cofire.ingest.conditionals import ConditionalCounter, edge_blocks, join_blocks
+from cofire.ingest.edges import EdgeRule, Figures, LatentCounts, edges_table
+from cofire.ingest.engine import Engine
 from cofire.ingest.examples import ContextSampler, TokenCounter
 from cofire.ingest.files import exclusive, write_atomically, write_parquet
-from cofire.ingest.histograms import BINS, aligned_bins, fine_bins, main_modes
-from cofire.ingest.measures import pair_measures
-from cofire.ingest.pairs import PairCounter, firing_matrix, row_blocks
+from cofire.ingest.histograms import BINS, aligned_histograms
+from cofire.ingest.passes import Arrays, first_pass, latents_table, nullable, second_pass, threshold_of
+from cofire.ingest.streaming import ABSENT, load_latents, load_tally, load_tokens
 from cofire.ingest.table_files import capture_digest, digest, is_current, remove_work, save_tables, work_directory
-from cofire.schema.tables import EDGES, LATENTS
+from cofire.ingest.tally import Tally, tally
+from cofire.schema.tables import CENTROIDS, CONDITIONALS
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
-EdgeRule = Literal["significant", "all"]
 
 # Part of every fingerprint: raise it when the meaning of a column changes.
-COUNT_VERSION = 1
+COUNT_VERSION = 2
 
 
 @dataclass(frozen=True)
-class CountSettings:
-    """What decides the tables.
+class CountSettings(EdgeRule):
+    """What decides the tables: the edge rule; and the bound on what is held in memory, which changes no result.
 
     Attributes:
-        edges: 'significant' keeps pairs with count >= min_count and lift >= min_lift; 'all' every pair that co-fired.
-        min_count: fewest joint firings of a kept pair.
-        min_lift: least count / expected of a kept pair.
-        memory: bound, in bytes, on the counters of one row block; it changes no result.
+        memory: bytes that the counters of pairs take at most.
     """
 
-    edges: EdgeRule = "significant"
-    min_count: int = 20
-    min_lift: float = 2.0
     memory: int = 2 * 1024**3
 
-    @property
-    def rule(self) -> str:
-        """The edge rule in words, as it is stored with the SAE."""
-        if self.edges == "all":
-            return "all pairs that co-fired"
-        return f"count >= {self.min_count} and lift >= {self.min_lift:g}"
 
-    def recorded(self) -> dict[str, Any]:
-        """Return the settings that the result depends on."""
-        if self.edges == "all":
-            return {"edges": "all", "rule": self.rule}
-        return {"edges": self.edges, "min_count": self.min_count, "min_lift": self.min_lift, "rule": self.rule}
+def count(
+    capture: CaptureDir,
+    settings: CountSettings | None = None,
+    progress: Progress | None = None,
+    engine: Engine | None = None,
+) -> bool:
+    """Make the tables that a capture's activations give: latents, edges, conditionals, and those of its text.
 
+    Tokens and contexts need the capture's token ids, centroids its residuals. Of a capture that stores no activations
+    there are neither contexts nor conditionals; of the latents and edges, what `streaming.ABSENT` names is null.
 
-def count(capture: CaptureDir, settings: CountSettings | None = None, progress: Progress | None = None) -> bool:
-    """Make the tables latents, edges, tokens and contexts of a capture; tokens and contexts need its token ids.
-
-    Cost: T L0^2 for the pairs and T L0 for the rest, with T counted tokens of L0 firing latents; the capture is read
-    3 + 32 N^2 bytes / memory times. Memory: the bound of `settings` for the pairs; besides, one shard, the weights, the
-    kept edges, 5 kB a latent, and 24 bytes for each distinct (latent, token) pair that occurs.
+    Cost: T L0^2 for the pairs, twice where the noise floor is known, the same over documents for E and V, and T L0 for
+    the rest, with T counted tokens of L0 firing latents. Memory: the bound of `settings` for the counters; besides, one
+    shard, the weights, the kept edges, 5 kB a latent, and 16 bytes for each distinct (latent, token) pair that occurs,
+    at moments five times that.
 
     Args:
         capture: a complete capture.
         settings: the edge rule and the memory bound.
-        progress: called with (stage, shards done, shards in all).
+        progress: called with (stage, steps done, steps in all).
+        engine: where pairs are counted; the local CPU by default.
 
     Returns:
         False when the tables were already there, made from the same capture and settings.
 
     Raises:
         CaptureError: the capture is damaged, or another process is writing it.
+        InputError: strata of tokens are asked for where the token ids are not there, or no activations.
     """
     settings = settings or CountSettings()
+    if settings.token_strata and not capture.keeps_activations:
+        raise InputError(
+            f"--token-strata: {capture.path} was captured with --no-keep, which counts by document alone; "
+            "leave it out, or capture again without --no-keep"
+        )
     made_from = counted_from(capture, settings)
-    names = ["latents", "edges"] + (["tokens", "contexts"] if capture.has_text else [])
+    names = ["latents", "edges"]
+    names += ["conditionals"] if capture.keeps_activations else []
+    names += ["tokens"] if capture.has_text else []
+    names += ["contexts"] if capture.has_text and capture.keeps_activations else []
+    names += ["centroids"] if capture.has_residuals else []
 
     def current() -> bool:
         return all(is_current(capture, name, made_from) for name in names)
@@ -102,48 +114,114 @@ def count(capture: CaptureDir, settings: CountSettings | None = None, progress: 
         if current():
             remove_work(capture)
             return False
-        _count(capture, settings, made_from, progress)
+        tell: Progress = progress or (lambda _stage, _done, _total: None)
+        if capture.keeps_activations:
+            _count(capture, settings, made_from, engine or Engine(), tell)
+        else:
+            _count_running(capture, settings, made_from, tell)
         return True
 
 
-def _count(capture: CaptureDir, settings: CountSettings, made_from: str, progress: Progress | None) -> None:
+def counted_from(capture: CaptureDir, settings: CountSettings) -> str:
+    """Return the fingerprint of what a count with these settings is made from."""
+    running = capture.manifest.counts
+    parts = [COUNT_VERSION, capture_digest(capture), settings.recorded()]
+    return digest(*parts, *([running.hashes] if running is not None else []))
+
+
+def _count(capture: CaptureDir, settings: CountSettings, made_from: str, engine: Engine, progress: Progress) -> None:
     work = work_directory(capture, made_from)
 
     def shards(stage: str) -> Iterator[Shard]:
         total = len(capture.manifest.shards)
         for number, shard in enumerate(capture.shards()):
             yield shard
-            if progress is not None:
-                progress(stage, number + 1, total)
+            progress(stage, number + 1, total)
 
-    first = _saved(work / "first.npz", lambda: _first_pass(capture, shards("firings")))
-    second = _saved(work / "second.npz", lambda: _second_pass(capture, first, shards("spread")))
-    edges = _edges(capture, settings, first, work, shards)
-    tables = _last_pass(capture, first, second, shards("examples"))
-    tokens = capture.manifest.rows
-    firings = int(first["firing_count"].sum())
+    first = _saved(work / "first.npz", lambda: first_pass(capture, shards("firings")))
+    second = _saved(work / "second.npz", lambda: second_pass(capture, first, shards("spread"), engine.device))
+    clear = ClearFirings((work / "clear").absolute())
+    noise = _saved(
+        work / "noise.npz",
+        lambda: clear_firings(
+            capture,
+            threshold_of(capture),
+            clear.folder,
+            denoise=settings.denoise,
+            tell=lambda done, total: progress("noise floor", done, total),
+        ),
+    )
+    known = np.isfinite(noise["clear_floor"])
+    found = candidates(
+        lambda: _tallies(capture, settings, work, clear if known.any() else None, engine, progress),
+        1 if settings.edges == "all" else settings.min_count,
+        work,
+        lambda done, total: progress("significance", done, total),
+    )
+    latents = LatentCounts(first["firing_count"], known, capture.manifest.rows, capture.weights().get("W_dec"))
+    edges, passing, figures = edges_table(found, latents, settings)
+    conditionals, magnitude_r = _conditionals(
+        capture, settings, edges.filter(pa.array(passing)), first, second, work, shards
+    )
+    tables = _last_pass(capture, first, second, noise, found.clear_count, shards("examples"), engine.device)
+    if capture.has_residuals:
+        tables["centroids"] = _centroids(capture, second["main_low"])
+    tables |= {"edges": _with_magnitude(edges, passing, magnitude_r), "conditionals": conditionals}
+    _record(capture, settings, made_from, tables, str(noise["reason"]), figures)
+
+
+def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str, progress: Progress) -> None:
+    """Make the tables from the running counts of a capture that stores no activations."""
+    work, counts, n = work_directory(capture, made_from), capture.counts(), capture.manifest.n_latents
+    first, second = load_latents(counts)
+    unknown = np.full(n, np.nan)
+    noise = {"off_median": unknown, "sigma0": unknown, "clear_floor": unknown}
+
+    def tally_of_all() -> tuple[Tally, None]:
+        scratch = work / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        return load_tally(counts, memory=settings.memory, work=scratch), None
+
+    found = candidates(
+        tally_of_all,
+        1 if settings.edges == "all" else settings.min_count,
+        work,
+        lambda done, total: progress("significance", done, total),
+    )
+    known = np.zeros(n, np.bool_)
+    latents = LatentCounts(first["firing_count"], known, capture.manifest.rows, capture.weights().get("W_dec"))
+    edges, _, figures = edges_table(found, latents, settings)
+    nothing = np.zeros(n, np.int64)
+    tables = {
+        "latents": latents_table(capture, first, second, noise, nothing, np.zeros(n * BINS, np.int64)),
+        "edges": edges,
+        "tokens": load_tokens(counts).table(first["firing_count"], capture.vocabulary()),
+    }
+    _record(capture, settings, made_from, tables, ABSENT, figures)
+
+
+def _record(
+    capture: CaptureDir,
+    settings: CountSettings,
+    made_from: str,
+    tables: dict[str, pa.Table],
+    noise_floor: str,
+    figures: Figures,
+) -> None:
+    """Write the tables, with what they were made from and how, and remove what the passes have left."""
+    tokens, firings = capture.manifest.rows, capture.manifest.firings
     save_tables(
         capture,
-        {"latents": tables[0], "edges": edges[0], **tables[1]},
+        tables,
         made_from,
-        settings.recorded(),
-        {
-            "tokens": tokens,
-            "firings": firings,
-            "mean_l0": firings / tokens if tokens else 0.0,
-            "pairs_that_co_fired": edges[1],
-            "pairs_kept": edges[0].num_rows,
-        },
+        {**settings.recorded(), "noise_floor": noise_floor},
+        {"tokens": tokens, "firings": firings, "mean_l0": firings / tokens if tokens else 0.0, **figures},
     )
     remove_work(capture)
 
 
-def counted_from(capture: CaptureDir, settings: CountSettings) -> str:
-    """Return the fingerprint of what a count with these settings is made from."""
-    return digest(COUNT_VERSION, capture_digest(capture), settings.recorded())
-
-
-def _saved(path: Path, make: Callable[[], dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
+def _saved(path: Path, make: Callable[[], Arrays]) -> Arrays:
     """Return what a pass made, from the disk if an earlier run got that far."""
     if not path.is_file():
         arrays = make()
@@ -157,191 +235,136 @@ def _saved(path: Path, make: Callable[[], dict[str, npt.NDArray[Any]]]) -> dict[
         return {name: loaded[name] for name in loaded.files}
 
 
-def _first_pass(capture: CaptureDir, shards: Iterator[Shard]) -> dict[str, npt.NDArray[Any]]:
-    n = capture.manifest.n_latents
-    firing_count = np.zeros(n, np.int64)
-    total = np.zeros(n)
-    low, high = np.full(n, np.inf), np.full(n, -np.inf)
-    for shard in shards:
-        if len(shard.indices) and (shard.indices.min() < 0 or shard.indices.max() >= n):
-            raise CaptureError(f"capture {capture.path} has a latent outside 0..{n - 1}; capture again with --force")
-        values = shard.values.astype(np.float64)
-        firing_count += np.bincount(shard.indices, minlength=n)
-        total += np.bincount(shard.indices, weights=values, minlength=n)
-        np.minimum.at(low, shard.indices, values)
-        np.maximum.at(high, shard.indices, values)
-    with np.errstate(invalid="ignore"):
-        mean = total / firing_count
-    return {"firing_count": firing_count, "mean": mean, "low": low, "high": high}
-
-
-def _threshold(capture: CaptureDir) -> Floats:
-    """Theta of every latent; 0 where the SAE's class has none."""
-    weights = capture.weights()
-    if "threshold" not in weights:
-        return np.zeros(capture.manifest.n_latents)
-    return weights["threshold"].astype(np.float64)
-
-
-def _second_pass(
-    capture: CaptureDir, first: dict[str, npt.NDArray[Any]], shards: Iterator[Shard]
-) -> dict[str, npt.NDArray[Any]]:
-    n = capture.manifest.n_latents
-    threshold = _threshold(capture)
-    squares = np.zeros(n)
-    fine = np.zeros(n * BINS, np.int64)
-    for shard in shards:
-        at, values = shard.indices, shard.values.astype(np.float64)
-        squares += np.bincount(at, weights=(values - first["mean"][at]) ** 2, minlength=n)
-        cell = at.astype(np.int64) * BINS + fine_bins(values, threshold[at], first["high"][at])
-        fine += np.bincount(cell, minlength=n * BINS)
-    with np.errstate(invalid="ignore"):
-        std = np.sqrt(squares / first["firing_count"])
-    modes = main_modes(fine.reshape(n, BINS), threshold, first["high"])
-    is_mode = np.isfinite(modes)
-    mu = np.where(is_mode, modes, first["mean"])
-    # Imported values may lie below the imported threshold; then u has no meaning.
-    mu[~(mu > threshold)] = np.nan
-    return {"std": std, "mu": mu, "is_mode": is_mode}
-
-
-def _edges(
+def _tallies(
     capture: CaptureDir,
     settings: CountSettings,
-    first: dict[str, npt.NDArray[Any]],
+    work: Path,
+    clear: ClearFirings | None,
+    engine: Engine,
+    progress: Progress,
+) -> tuple[Tally, Tally | None]:
+    """Count all firings, and the clear ones where some noise floor is known."""
+    total = len(capture.manifest.shards)
+    walk: Callable[..., Tally] = partial(tally, device=engine.device)
+    if engine.name == "ray":
+        from cofire.ingest.ray_engine import ray_tally
+
+        walk = partial(ray_tally, address=engine.address)
+    walk = partial(
+        walk,
+        capture,
+        work,
+        memory=settings.memory // 2 if clear else settings.memory,
+        frequent=frequent_tokens(capture, settings.token_strata),
+    )
+    everything = walk("pairs", clear=None, tell=lambda done: progress("pairs", done, total))
+    if clear is None:
+        return everything, None
+    return everything, walk("clear pairs", clear=clear, tell=lambda done: progress("clear pairs", done, total))
+
+
+def frequent_tokens(capture: CaptureDir, many: int) -> npt.NDArray[np.int32]:
+    """Return the ids of the `many` most frequent counted tokens, ties by id, ascending, int32.
+
+    Raises:
+        InputError: `many` is not 0 and the capture has no token ids.
+    """
+    if many == 0:
+        return np.zeros(0, np.int32)
+    if not capture.has_text:
+        raise InputError(
+            f"--token-strata: capture {capture.path} has no token ids; import it with token, or leave it out"
+        )
+    seen = np.zeros(0, np.int64)
+    for shard in capture.shards():
+        more = np.bincount(shard.token)
+        width = max(len(seen), len(more))
+        seen = np.pad(seen, (0, width - len(seen))) + np.pad(more, (0, width - len(more)))
+    most = np.argsort(-seen, kind="stable")[:many]
+    return np.sort(most[seen[most] > 0]).astype(np.int32)
+
+
+def _conditionals(
+    capture: CaptureDir,
+    settings: CountSettings,
+    edges: pa.Table,
+    first: Arrays,
+    second: Arrays,
     work: Path,
     shards: Callable[[str], Iterator[Shard]],
-) -> tuple[pa.Table, int]:
-    """Return the `edges` table and the number of pairs that ever co-fired."""
-    n, tokens = capture.manifest.n_latents, capture.manifest.rows
-    firing_count = first["firing_count"]
-    decoder = capture.weights().get("W_dec")
-    norms = None if decoder is None else np.sqrt(np.einsum("ij,ij->i", decoder, decoder, dtype=np.float64))
-    blocks = row_blocks(n, settings.memory)
-    parts: list[pa.Table] = []
-    co_fired = 0
+) -> tuple[pa.Table, npt.NDArray[np.float64]]:
+    """Return the table `conditionals` of these edges, and the magnitude correlation of each."""
+    a, b = edges.column("a").to_numpy(), edges.column("b").to_numpy()
+    blocks = edge_blocks(len(a), settings.memory)
+    parts = []
     for number, (start, stop) in enumerate(blocks):
-        path = work / f"edges-{start}-{stop}.parquet"
+        path = work / f"conditionals-{start}-{stop}.parquet"
         if not path.is_file():
-            counter = PairCounter(n, start, stop)
-            for shard in shards(f"pairs {number + 1}/{len(blocks)}"):
-                counter.add(firing_matrix(shard, n))
-            kept: list[pa.Table] = [EDGES.arrow_schema().empty_table()]
-            pairs = 0
-            for a, b, joint in counter.pairs():
-                pairs += len(a)
-                keep = _kept(joint, firing_count[a], firing_count[b], tokens, settings)
-                kept.append(_edge_table(a[keep], b[keep], joint[keep], firing_count, tokens, decoder, norms))
-            table = pa.concat_tables(kept).combine_chunks().replace_schema_metadata({"co_fired": str(pairs)})
-            write_parquet(path, table)
-        part = pq.read_table(path)
-        co_fired += int(part.schema.metadata[b"co_fired"])
-        parts.append(part.replace_schema_metadata(None))
-    schema = EDGES.arrow_schema()
-    return pa.concat_tables([part.cast(schema) for part in parts]).combine_chunks(), co_fired
+            counter = ConditionalCounter(
+                capture.manifest.n_latents,
+                a[start:stop],
+                b[start:stop],
+                threshold=threshold_of(capture),
+                mu=second["mu"],
+                main_low=second["main_low"],
+                high=first["high"],
+            )
+            for shard in shards(f"conditionals {number + 1}/{len(blocks)}"):
+                counter.add(shard)
+            write_parquet(path, counter.table())
+        parts.append(pq.read_table(path))
+    whole = join_blocks(parts)
+    lower = pc.less(whole.column("latent"), whole.column("given"))
+    r = whole.filter(lower).column("magnitude_r").to_numpy()
+    return whole.drop_columns(["magnitude_r"]).cast(CONDITIONALS.arrow_schema()), r
 
 
-def _kept(joint: Ints, n_a: Ints, n_b: Ints, tokens: int, settings: CountSettings) -> npt.NDArray[np.bool_]:
-    """The edge rule."""
-    if settings.edges == "all":
-        return np.ones(len(joint), np.bool_)
-    expected = n_a.astype(np.float64) * n_b.astype(np.float64) / tokens
-    return (joint >= settings.min_count) & (joint / expected >= settings.min_lift)
+def _with_magnitude(edges: pa.Table, passing: npt.NDArray[np.bool_], magnitude_r: npt.NDArray[np.float64]) -> pa.Table:
+    place = edges.schema.get_field_index("magnitude_r")
+    values = np.full(edges.num_rows, np.nan)
+    values[passing] = magnitude_r
+    field = edges.schema.field(place)
+    return edges.set_column(place, field, nullable(values, field))
 
 
-def _edge_table(
-    a: Ints,
-    b: Ints,
-    joint: Ints,
-    firing_count: Ints,
-    tokens: int,
-    decoder: npt.NDArray[np.float32] | None,
-    norms: Floats | None,
-) -> pa.Table:
-    measures = pair_measures(joint, firing_count[a], firing_count[b], tokens)
-    cosine = np.full(len(a), np.nan)
-    if decoder is not None and norms is not None:
-        # In pieces: the directions of a million pairs do not fit in memory at once.
-        for piece in np.array_split(np.arange(len(a)), max(1, len(a) // 65_536 + 1)):
-            dot = np.einsum("ij,ij->i", decoder[a[piece]], decoder[b[piece]], dtype=np.float64)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                cosine[piece] = dot / (norms[a[piece]] * norms[b[piece]])
-    values: dict[str, npt.NDArray[Any]] = {
-        "a": a.astype(np.int32),
-        "b": b.astype(np.int32),
-        "count": joint,
-        **measures,
-        "decoder_cosine": cosine,
-    }
-    schema = EDGES.arrow_schema()
-    return pa.table([_nullable(values[field.name], field) for field in schema], schema=schema)
-
-
-def _nullable(values: npt.NDArray[Any], field: pa.Field) -> pa.Array:
-    """Return an Arrow column; what is NaN becomes null where the column may be."""
-    mask = ~np.isfinite(values) if field.nullable else None
-    return pa.array(values, field.type, mask=mask)
+def _centroids(capture: CaptureDir, main_low: npt.NDArray[np.float64]) -> pa.Table:
+    """Return the table `centroids` of the latents whose main peak some sampled token shows."""
+    tokens, centroid = centroids(capture, main_low)
+    found = np.flatnonzero(tokens)
+    width = centroid.shape[1]
+    offsets = pa.array(np.arange(len(found) + 1, dtype=np.int32) * width)
+    columns = [
+        pa.array(found.astype(np.int32)),
+        pa.array(tokens[found]),
+        pa.ListArray.from_arrays(offsets, pa.array(centroid[found].ravel())),
+    ]
+    return pa.table(columns, schema=CENTROIDS.arrow_schema())
 
 
 def _last_pass(
     capture: CaptureDir,
-    first: dict[str, npt.NDArray[Any]],
-    second: dict[str, npt.NDArray[Any]],
+    first: Arrays,
+    second: Arrays,
+    noise: Arrays,
+    clear_count: npt.NDArray[np.int64] | None,
     shards: Iterator[Shard],
-) -> tuple[pa.Table, dict[str, pa.Table]]:
-    """Return the `latents` table, and the tables tokens and contexts where the capture has token ids."""
+    device: str,
+) -> dict[str, pa.Table]:
+    """Return the table latents, and tokens and contexts where the capture has token ids."""
     n = capture.manifest.n_latents
-    threshold, mu = _threshold(capture), second["mu"]
+    threshold, mu = threshold_of(capture), second["mu"]
     documents, texts = capture.documents(), capture.vocabulary()
-    aligned = np.zeros(n * BINS, np.int64)
+    aligned = aligned_histograms(threshold, mu, device)
     token_counter = TokenCounter()
     sampler = ContextSampler(first["low"], first["high"])
     for shard in shards:
-        at, values = shard.indices, shard.values.astype(np.float64)
-        known = np.isfinite(mu[at])
-        bins, _ = aligned_bins(values[known], threshold[at[known]], mu[at[known]])
-        aligned += np.bincount(at[known].astype(np.int64) * BINS + bins, minlength=n * BINS)
+        aligned.add(shard.indices, shard.values)
         if documents is not None:
             token_counter.add(shard)
             sampler.add(shard)
-    latents = _latents_table(capture, first, second, threshold, aligned.reshape(n, BINS))
-    if documents is None:
-        return latents, {}
-    return latents, {
-        "tokens": token_counter.table(first["firing_count"], texts),
-        "contexts": sampler.table(threshold, mu, documents, texts),
-    }
-
-
-def _latents_table(
-    capture: CaptureDir,
-    first: dict[str, npt.NDArray[Any]],
-    second: dict[str, npt.NDArray[Any]],
-    threshold: Floats,
-    aligned: Ints,
-) -> pa.Table:
-    firing_count = first["firing_count"]
-    has_mu = np.isfinite(second["mu"])
-    offsets = pa.array(np.arange(len(firing_count) + 1, dtype=np.int32) * BINS)
-    histogram = pa.ListArray.from_arrays(offsets, pa.array(aligned.ravel()), mask=pa.array(~has_mu))
-    rule = np.where(second["is_mode"], "mode", "mean")
-    values: dict[str, Any] = {
-        "index": np.arange(len(firing_count), dtype=np.int32),
-        "firing_count": firing_count,
-        "frequency": firing_count / max(capture.manifest.rows, 1),
-        "mean": first["mean"],
-        "std": second["std"],
-        "max": first["high"],
-        "threshold": threshold,
-        "mu": second["mu"],
-        "dead": firing_count == 0,
-    }
-    columns = [
-        histogram
-        if field.name == "histogram"
-        else pa.array(rule, pa.string(), mask=~has_mu)
-        if field.name == "mu_rule"
-        else _nullable(values[field.name], field)
-        for field in LATENTS.arrow_schema()
-    ]
-    return pa.table(columns, schema=LATENTS.arrow_schema())
+    clear = np.zeros(n, np.int64) if clear_count is None else clear_count
+    tables = {"latents": latents_table(capture, first, second, noise, clear, aligned.counts())}
+    if documents is not None:
+        tables["tokens"] = token_counter.table(first["firing_count"], texts)
+        tables["contexts"] = sampler.table(threshold, mu, documents, texts)
+    return tables

@@ -18,10 +18,11 @@ from cofire.errors import InputError
 from cofire.ingest.capture_dir import Shard
 from cofire.ingest.model import LanguageModel
 from cofire.ingest.quiet import quiet
+from cofire.ingest.residuals import sampled
 from cofire.ingest.saes import LoadedSae
 from cofire.ingest.tokens import Window
 
-__all__ = ["Encoded", "Rows", "encode_shard", "select"]
+__all__ = ["Encoded", "Rows", "encode_shard", "select", "select_residuals"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ class Encoded:
 
     Attributes:
         norms: float32 [R], norms of what the SAE reads.
+        sampled: bool [R], the tokens whose residuals are stored.
+        residuals: float32 [r, d], what the SAE reads on these, in the order of the rows.
         indptr: int64 [R+1], row boundaries.
         indices: int32 [nnz], latents, ascending within a row.
         values: float32 [nnz], activations > 0.
     """
 
     norms: npt.NDArray[np.float32]
+    sampled: npt.NDArray[np.bool_]
+    residuals: npt.NDArray[np.float32]
     indptr: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int32]
     values: npt.NDArray[np.float32]
@@ -59,6 +64,7 @@ def encode_shard(
     batch: int,
     prepend_bos: bool,
     mask_special: bool,
+    residual_share: float | None,
     advance: Callable[[int], None],
 ) -> tuple[Rows, list[Encoded]]:
     """Run the model over `windows` and encode with every SAE.
@@ -70,6 +76,7 @@ def encode_shard(
         batch: windows in one run of the model.
         prepend_bos: put the BOS token in front of each window; it is never a row.
         mask_special: leave special tokens out of the rows.
+        residual_share: the share of tokens whose residuals are wanted; None for none.
         advance: called after each batch with the number of its tokens.
 
     Returns:
@@ -85,7 +92,8 @@ def encode_shard(
     for start in range(0, len(by_length), batch):
         chunk = by_length[start : start + batch]
         ids, keep, found = _batch(chunk, special, model.bos if prepend_bos else None, mask_special)
-        for part, encoded in zip(parts, _encode(model, saes, ids, keep, found), strict=True):
+        wanted = sampled(found.document, found.position, residual_share)
+        for part, encoded in zip(parts, _encode(model, saes, ids, keep, found, wanted), strict=True):
             part.append(encoded)
         rows.append(found)
         advance(sum(len(window.tokens) for window in chunk))
@@ -100,6 +108,14 @@ def select(rows: Rows, encoded: Encoded, keep: npt.NDArray[np.bool_]) -> Shard:
     kept = _take(rows, order)
     part = _reorder([encoded], order)
     return Shard(kept.document, kept.position, kept.token, part.indptr, part.indices, part.values)
+
+
+def select_residuals(
+    encoded: Encoded, keep: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Return the residuals of the shard that `select` gives for `keep`: rows int32 [r] within it, float32 [r, d]."""
+    number = np.cumsum(keep, dtype=np.int32) - np.int32(1)
+    return number[encoded.sampled & keep], encoded.residuals[keep[encoded.sampled]]
 
 
 def _batch(
@@ -125,12 +141,17 @@ def _batch(
 
 
 def _encode(
-    model: LanguageModel, saes: list[LoadedSae], ids: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_], rows: Rows
+    model: LanguageModel,
+    saes: list[LoadedSae],
+    ids: npt.NDArray[np.int64],
+    keep: npt.NDArray[np.bool_],
+    rows: Rows,
+    wanted: npt.NDArray[np.bool_],
 ) -> list[Encoded]:
     import torch
 
     found = model.run(ids, sorted({sae.hook for sae in saes}))
-    chosen = torch.from_numpy(keep).to(model.device)
+    chosen, stored = torch.from_numpy(keep).to(model.device), torch.from_numpy(wanted).to(model.device)
     encoded = []
     with torch.no_grad(), quiet():
         for sae in saes:
@@ -151,6 +172,8 @@ def _encode(
             encoded.append(
                 Encoded(
                     norms.cpu().numpy(),
+                    wanted,
+                    inputs[stored].float().cpu().numpy(),
                     indptr,
                     latent.to(torch.int32).cpu().numpy(),
                     activations[row, latent].cpu().numpy(),
@@ -179,8 +202,12 @@ def _reorder(parts: list[Encoded], order: npt.NDArray[np.int64]) -> Encoded:
     indptr = np.zeros(len(order) + 1, np.int64)
     np.cumsum(lengths[order], out=indptr[1:])
     entries = np.repeat(starts[order] - indptr[:-1], lengths[order]) + np.arange(indptr[-1])
+    wanted = np.concatenate([part.sampled for part in parts])
+    stored = (np.cumsum(wanted) - wanted)[order][wanted[order]]
     return Encoded(
         np.concatenate([part.norms for part in parts])[order],
+        wanted[order],
+        np.concatenate([part.residuals for part in parts])[stored],
         indptr,
         np.concatenate([part.indices for part in parts])[entries],
         np.concatenate([part.values for part in parts])[entries],

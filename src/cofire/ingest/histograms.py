@@ -9,6 +9,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
@@ -37,8 +40,63 @@ def aligned_bins(values: Floats, threshold: Floats, mu: Floats) -> tuple[Ints, F
     return np.clip(u * (BINS / U_MAX), 0, BINS - 1).astype(np.int64), u
 
 
-def main_modes(histogram: Ints, low: Floats, high: Floats) -> Floats:
-    """Return the activation at the highest clear mode of each latent, NaN where none is clear.
+class Histograms(Protocol):
+    """Counters of each latent's firings by bin."""
+
+    def add(self, indices: npt.NDArray[np.int32], values: npt.NDArray[np.float32]) -> None:
+        """Count firings: their latents, int32 [nnz], and activations, float32 [nnz]."""
+
+    def counts(self) -> Ints:
+        """Return the histograms, int64 [N, BINS]."""
+
+
+def fine_histograms(threshold: Floats, high: Floats, device: str = "cpu") -> Histograms:
+    """Return empty histograms by `fine_bins` between float64 [N] `threshold` and `high`, counted on `device`."""
+    if device != "cpu":
+        from cofire.ingest.histograms_cuda import FineHistograms
+
+        return FineHistograms(threshold, high, device)
+
+    def place(at: npt.NDArray[np.int32], values: Floats) -> Ints:
+        return at.astype(np.int64) * BINS + fine_bins(values, threshold[at], high[at])
+
+    return _Counted(len(threshold), place)
+
+
+def aligned_histograms(threshold: Floats, mu: Floats, device: str = "cpu") -> Histograms:
+    """Return empty histograms by `aligned_bins`, counted on `device`; latents whose mu is NaN are left out."""
+    if device != "cpu":
+        from cofire.ingest.histograms_cuda import AlignedHistograms
+
+        return AlignedHistograms(threshold, mu, device)
+
+    def place(at: npt.NDArray[np.int32], values: Floats) -> Ints:
+        known = np.isfinite(mu[at])
+        at = at[known]
+        return at.astype(np.int64) * BINS + aligned_bins(values[known], threshold[at], mu[at])[0]
+
+    return _Counted(len(threshold), place)
+
+
+class _Counted:
+    """Histograms by numpy; `place` returns the counter of each firing that counts."""
+
+    def __init__(self, n_latents: int, place: Callable[[npt.NDArray[np.int32], Floats], Ints]) -> None:
+        self._place = place
+        self._counts = np.zeros(n_latents * BINS, np.int64)
+
+    def add(self, indices: npt.NDArray[np.int32], values: npt.NDArray[np.float32]) -> None:
+        self._counts += np.bincount(self._place(indices, values.astype(np.float64)), minlength=len(self._counts))
+
+    def counts(self) -> Ints:
+        return self._counts.reshape(-1, BINS)
+
+
+def main_modes(histogram: Ints, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return where the main peak of each latent stands and where it begins, as activations, both float64 [N].
+
+    The main peak is the highest clear mode; it begins at the valley on its left. Where no mode is clear the first is
+    NaN, and the whole density counts as the main peak: it begins at `low`.
 
     Args:
         histogram: int64 [N, 256], the fine histograms.
@@ -46,17 +104,19 @@ def main_modes(histogram: Ints, low: Floats, high: Floats) -> Floats:
         high: float64 [N], upper end of each (the largest activation).
     """
     smooth = gaussian_filter1d(histogram.astype(np.float64), SMOOTHING, axis=1, mode="reflect")
-    modes = np.full(len(histogram), np.nan)
+    modes, begins = np.full(len(histogram), np.nan), low.astype(np.float64)
     for latent in np.flatnonzero(histogram.sum(axis=1)):
-        position = _highest_clear_mode(smooth[latent], int(histogram[latent].sum()))
-        if position is not None:
+        found = _highest_clear_mode(smooth[latent], int(histogram[latent].sum()))
+        if found is not None:
+            peak, valley = found
             width = (high[latent] - low[latent]) / BINS
-            modes[latent] = low[latent] + (position + 0.5) * width
-    return modes
+            modes[latent] = low[latent] + (peak + 0.5) * width
+            begins[latent] = low[latent] + valley * width
+    return modes, begins
 
 
-def _highest_clear_mode(density: Floats, firings: int) -> int | None:
-    """Return the bin of the highest clear mode of one smoothed histogram [256]."""
+def _highest_clear_mode(density: Floats, firings: int) -> tuple[int, int] | None:
+    """Return the bins of the highest clear mode, and of the valley on its left, of one smoothed histogram [256]."""
     # A zero on the right makes a mode at the largest activation a peak; on the left the threshold cuts the density.
     peaks = find_peaks(np.append(density, 0.0))[0]
     # A Gaussian of s bins averages about 2 s sqrt(pi) of them: the count that one smoothed value stands for.
@@ -73,5 +133,5 @@ def _highest_clear_mode(density: Floats, firings: int) -> int | None:
         top, bottom = density[peak] * window, density[valley] * window
         clear = bottom <= MAX_VALLEY * top and top - bottom >= MIN_Z * np.sqrt(top + bottom)
         if mass >= MIN_MASS and clear:
-            return int(peak)
+            return int(peak), valley
     return None

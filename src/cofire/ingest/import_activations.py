@@ -17,6 +17,7 @@ from cofire.errors import InputError
 from cofire.ingest.capture_dir import CaptureDir, Shard, write_vocabulary
 from cofire.ingest.files import exclusive, sha256_of, write_atomically, write_parquet
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
+from cofire.ingest.residuals import write_residuals
 from cofire.ingest.resume import check_place, clear, compare, facts_of
 from cofire.ingest.tokens import write_tokens
 
@@ -45,7 +46,7 @@ def import_activations(
     Args:
         npz: arrays indptr int64 [T+1], indices int32 [nnz] ascending and unique within a row, values float32 [nnz]
             finite and > 0, n_latents int; optional doc int32 [T] non-decreasing, token int32 [T], token_text str [V],
-            x float16 [T, d] (the SAE's inputs).
+            x float16 [T, d] (the SAE's inputs; stored as the residuals of every row).
         out: the capture directory to make.
         release: the SAE's release.
         sae_id: the SAE's id within it.
@@ -96,8 +97,6 @@ def import_activations(
         manifest.write(out)
         (out / "shards").mkdir(exist_ok=True)
         _write_tensors(out / "weights.safetensors", tensors)
-        if "x" in arrays:
-            _write_tensors(out / "residuals.safetensors", {"x": np.ascontiguousarray(arrays["x"], np.float16)})
         if tokens is not None:
             write_tokens(out / "text.parquet", _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
             if "token_text" in arrays:
@@ -115,9 +114,11 @@ def import_activations(
             )
             file = f"shards/shard-{number:05d}.parquet"
             write_parquet(out / file, shard.to_arrow())
-            manifest.shards.append(
-                ShardInfo(file=file, rows=stop - start, firings=high - low, sha256=sha256_of(out / file))
-            )
+            info = ShardInfo(file=file, rows=stop - start, firings=high - low, sha256=sha256_of(out / file))
+            if "x" in arrays:
+                every = np.arange(stop - start, dtype=np.int32)
+                info.residuals = write_residuals(out, number, every, arrays["x"][start:stop])
+            manifest.shards.append(info)
         manifest.status = "complete"
         manifest.write(out)
     return CaptureDir.open(out)

@@ -29,7 +29,10 @@ Row = list[Any]
 Slice = Callable[[int, int], list[Row]]
 
 # Part of every content hash: raise it when the same tables give another graph.
-PLAN_VERSION = 2
+PLAN_VERSION = 3
+
+FUNNEL = ("pairs_that_co_fired", "pairs_frequent", "pairs_significant", "pairs_passing", "pairs_weak_only")
+"""Figures of a count that say how many pairs each step of the edge rule left."""
 
 _WORD = re.compile(r"\w+")
 
@@ -103,7 +106,7 @@ def load_plan(capture: CaptureDir, *, decoders: bool = True) -> LoadPlan:
 
 def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
     manifest, infos = capture.manifest, table_infos(capture)
-    counted = infos["latents"]
+    counted, figures = infos["latents"], infos["edges"].figures
     return {
         "uid": manifest.uid,
         "release": manifest.release,
@@ -120,9 +123,18 @@ def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
         "firings": counted.figures["firings"],
         "meanL0": counted.figures["mean_l0"],
         "edgeRule": counted.settings["rule"],
+        "noiseFloor": counted.settings.get("noise_floor"),
+        **{_camel(name): figures.get(name) for name in FUNNEL},
+        "cosineKept": _quartiles(figures, "kept"),
+        "cosineWeakOnly": _quartiles(figures, "weak_only"),
         "nEdges": infos["edges"].rows,
         "nClusters": infos["clusters"].rows,
     }
+
+
+def _quartiles(figures: dict[str, int | float], name: str) -> list[float] | None:
+    values = [figures.get(f"cosine_{name}_{part}") for part in ("q1", "median", "q3")]
+    return None if None in values else [float(value) for value in values if value is not None]
 
 
 def _sections(capture: CaptureDir, *, decoders: bool) -> Iterator[Section]:
@@ -133,9 +145,11 @@ def _sections(capture: CaptureDir, *, decoders: bool) -> Iterator[Section]:
     yield Section(OF, n, lambda start, stop: [[f"{uid}/{i}", uid] for i in range(start, stop)])
     yield Section(CO_FIRES, infos["edges"].rows, _link_rows(capture, tables, EDGES, CO_FIRES, _edge_ends))
     if "tokens" in infos:
-        tokens, contexts = _token_rows(capture), _context_rows(capture)
+        tokens = _token_rows(capture)
         yield Section(TOKEN, len(tokens), lambda start, stop: tokens[start:stop])
         yield Section(FIRES_ON, infos["tokens"].rows, _link_rows(capture, tables, TOKENS, FIRES_ON, _token_ends))
+    if "contexts" in infos:
+        contexts = _context_rows(capture)
         yield Section(CONTEXT, len(contexts), lambda start, stop: contexts[start:stop])
         yield Section(SHOWN_BY, infos["contexts"].rows, _link_rows(capture, tables, CONTEXTS, SHOWN_BY, _context_ends))
     yield Section(CLUSTER, infos["clusters"].rows, _cluster_rows(capture, tables))
@@ -164,6 +178,12 @@ def _capture_row(capture: CaptureDir) -> Row:
     text, masking = manifest.text, manifest.masking
     masked = masking.special_tokens + masking.norm_outliers
     return [f"{uid}/capture", uid, manifest.kind, text.sources, text.tokens, masking.rule, masked]
+
+
+def _camel(name: str) -> str:
+    """Return the property of a table's column or figure: log_odds -> logOdds."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def _snake(name: str) -> str:

@@ -31,6 +31,8 @@ class SaeInfo(_Part):
     config_sha256: str | None = None
     folded_decoder_norm: bool = False
     normalize_activations: str | None = None
+    apply_b_dec_to_input: bool | None = Field(default=None, description="None where it was not recorded")
+    rescale_acts_by_decoder_norm: bool = False
     source: str | None = Field(default=None, description="directory or registry entry that it was loaded from")
     metadata: dict[str, Any] = Field(default_factory=dict)
 
@@ -64,13 +66,45 @@ class Masking(_Part):
     kept: int
 
 
+class ResidualInfo(_Part):
+    """The residuals of one shard: their file, number of rows (tokens) and hash."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
 class ShardInfo(_Part):
-    """One shard: its file, number of rows (tokens) and of activations, and its hash."""
+    """One shard: its file, number of rows (tokens) and of activations, its hash, and its residuals if stored."""
 
     file: str
     rows: int
     firings: int
     sha256: str
+    residuals: ResidualInfo | None = None
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hash of each of its files by their name: the shard's, and its residuals' if stored."""
+        return {one.file: one.sha256 for one in (self, self.residuals) if one is not None}
+
+
+class CountsInfo(_Part):
+    """What a capture that stores no activations holds instead: running counts (`streaming`) of its whole shards.
+
+    The manifest decides: only the folder that it names counts, up to the shard that it names.
+    """
+
+    folder: str
+    shards: int
+    rows: int
+    firings: int
+    sha256: dict[str, str] = Field(description="of each file, by its path in the folder")
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hash of each of its files by their path in the capture."""
+        return {f"{self.folder}/{name}": sha256 for name, sha256 in self.sha256.items()}
 
 
 class Manifest(_Part):
@@ -88,6 +122,7 @@ class Manifest(_Part):
     settings: dict[str, Any] = Field(default_factory=dict)
     masking: Masking
     shards: list[ShardInfo] = Field(default_factory=list)
+    counts: CountsInfo | None = Field(default=None, description="in the place of shards, where none are stored")
     versions: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -98,7 +133,23 @@ class Manifest(_Part):
     @property
     def rows(self) -> int:
         """T: the number of counted tokens in the whole shards."""
-        return sum(shard.rows for shard in self.shards)
+        return self.counts.rows if self.counts else sum(shard.rows for shard in self.shards)
+
+    @property
+    def firings(self) -> int:
+        """The number of activations in the whole shards."""
+        return self.counts.firings if self.counts else sum(shard.firings for shard in self.shards)
+
+    @property
+    def done(self) -> int:
+        """How many shards are whole, stored or counted."""
+        return self.counts.shards if self.counts else len(self.shards)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hash of every file of activations, residuals and running counts by its path in the capture."""
+        counted = {} if self.counts is None else self.counts.hashes
+        return {file: sha256 for shard in self.shards for file, sha256 in shard.hashes.items()} | counted
 
     def write(self, capture: Path) -> None:
         """Write the manifest into a capture directory, atomically."""

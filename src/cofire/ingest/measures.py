@@ -1,8 +1,7 @@
-"""Measures of association of a pair of latents, from exact counts.
+"""Descriptive measures of association of a pair of latents, from exact counts over all tokens.
 
-Sources: Jaccard 1912; phi is Pearson's r of two indicators (Yule 1912); NPMI: Bouma 2009; lift: Brin et al. 1997;
-log_odds: the smoothed (Haldane-Anscombe) log odds ratio of the 2 x 2 table, less that of the table expected under
-independence.
+They say how the pair looks, not whether it is more than a shared topic: that is `cofire.ingest.significance`.
+Sources: Jaccard 1912; phi is Pearson's r of two indicators (Yule 1912); NPMI: Bouma 2009; lift: Brin et al. 1997.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def pair_measures(count: Ints, n_a: Ints, n_b: Ints, tokens: int) -> dict[str, Floats]:
-    """Return the columns expected, log_odds, jaccard, phi, npmi, lift, p_b_given_a, p_a_given_b.
+    """Return the columns jaccard, phi, npmi, lift, p_b_given_a, p_a_given_b.
 
     Args:
         count: int64 [M], joint firings, >= 1.
@@ -27,24 +26,16 @@ def pair_measures(count: Ints, n_a: Ints, n_b: Ints, tokens: int) -> dict[str, F
         float64 [M] each; NaN where a measure is undefined (phi of a latent that fires on every token).
     """
     o, a, b, t = count.astype(np.float64), n_a.astype(np.float64), n_b.astype(np.float64), float(tokens)
-    expected = a * b / t
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt(a * (t - a) * b * (t - b))
         phi = np.where(spread > 0, (t * o - a * b) / spread, np.nan)
         # Where both latents fire together on every token p_ab is 1 and NPMI 0/0; its limit there is 1.
         npmi = np.where(o < t, np.log(o * t / (a * b)) / -np.log(o / t), 1.0)
     return {
-        "expected": expected,
-        "log_odds": _smoothed_log_odds(o, a, b, t) - _smoothed_log_odds(expected, a, b, t),
         "jaccard": o / (a + b - o),
         "phi": phi,
         "npmi": npmi,
-        "lift": o / expected,
+        "lift": o * t / (a * b),
         "p_b_given_a": o / a,
         "p_a_given_b": o / b,
     }
-
-
-def _smoothed_log_odds(joint: Floats, a: Floats, b: Floats, t: float) -> Floats:
-    """LO(x) = ln[(x + .5)(T - n_a - n_b + x + .5) / ((n_a - x + .5)(n_b - x + .5))]."""
-    return np.log((joint + 0.5) * (t - a - b + joint + 0.5) / ((a - joint + 0.5) * (b - joint + 0.5)))

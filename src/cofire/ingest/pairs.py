@@ -1,76 +1,231 @@
-"""Exact co-firing counts, C = A^T A for the 0/1 matrix A [T, N] of firings, in row blocks of latents.
+"""Exact co-firing counts, C = A^T A for the 0/1 matrix A [T, N] of firings: the interface, and the saved form.
 
-1. The latents are cut into row blocks, so that one block's int64 counters [B, N] fit the memory bound.
-2. For each block the capture is read once; a shard adds A[:, block]^T A[:, block start:], a sparse product of cost
-   tokens x L0^2 whatever N is (Gustavson 1978).
-3. Only pairs a < b are kept. Counters add, so shards may be counted in any order and merged.
+A counter takes rows (tokens) in any pieces and gives every pair a < b that fired together with its int64 count, in
+blocks of latents. Counters merge exactly in any order. How a row is counted is the backend's affair: `pairs_cpu`,
+`pairs_cuda`.
+
+A saved counter is a zip of .npy arrays (so each carries a CRC): `header` int64 [version, n_latents, tokens], then for
+every block START-STOP of latents, in order and without a gap, `indptr`, `latent` and `count` as in `PairBlock`, each in
+the narrowest unsigned type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
-from cofire.ingest.capture_dir import Shard
+from cofire.errors import CaptureError
+from cofire.ingest.files import write_atomically
 
 Ints = npt.NDArray[np.int64]
+Latents = npt.NDArray[np.int32]
 
-# The counter itself (8), and at worst an entry of the product: its value, row and column (24), the same sorted into
-# place by scipy (16), and the copies that adding it makes (16).
-BYTES_PER_COUNTER = 64
-# Counters that are turned into pairs at once; a pair takes some 150 bytes until it is measured and most are dropped.
-PAIRS_AT_ONCE = 262_144
+FORMAT = 1
 
 
-def firing_matrix(shard: Shard, n_latents: int) -> sp.csr_array:
-    """Return A as int64 CSR [R, N]: 1 where the latent fires."""
-    ones = np.ones(len(shard.indices), np.int64)
-    return sp.csr_array((ones, shard.indices, shard.indptr), shape=(shard.rows, n_latents))
+@dataclass(frozen=True)
+class PairBlock:
+    """The pairs (a, b), a < b, of the latents a = start..stop-1, ordered by (a, b).
 
-
-class PairCounter:
-    """Counts joint firings of latents start..stop-1 with every higher latent, exactly (int64).
-
-    Memory: 8 (stop - start) (n_latents - start) bytes.
+    Attributes:
+        start: first latent a.
+        stop: one past the last latent a.
+        indptr: int64 [stop-start+1], where each a's pairs begin.
+        latent: int32 [nnz], b.
+        count: int64 [nnz], tokens on which both fired, >= the min_count that was asked for.
+        co_fired: pairs with count >= 1, whether listed or not.
     """
 
-    def __init__(self, n_latents: int, start: int, stop: int) -> None:
-        self.n_latents, self.start, self.stop = n_latents, start, stop
-        self.counts: Ints = np.zeros((stop - start, n_latents - start), np.int64)
+    start: int
+    stop: int
+    indptr: Ints
+    latent: Latents
+    count: Ints
+    co_fired: int
 
-    def add(self, firings: sp.csr_array) -> None:
-        """Add the tokens of A, int64 CSR [R, N]."""
-        upper = firings[:, self.start :].tocsc()
-        block = upper[:, : self.stop - self.start]
-        product = (block.T @ upper).tocoo()
-        # The product of two CSC matrices has each (row, column) once, so plain indexing adds every entry.
-        self.counts[product.row, product.col] += product.data
+
+class PairCounter(ABC):
+    """Counts joint firings of all pairs of N latents; a context manager that closes itself.
+
+    Attributes:
+        n_latents: N.
+        tokens: rows counted so far, merged ones included. No count can be higher.
+    """
+
+    def __init__(self, n_latents: int) -> None:
+        if n_latents < 1:
+            raise ValueError("a counter needs a latent")
+        self.n_latents = n_latents
+        self.tokens = 0
+
+    @abstractmethod
+    def add(self, indptr: Ints, indices: Latents) -> None:
+        """Count R tokens.
+
+        Args:
+            indptr: int64 [R+1], row boundaries.
+            indices: int32 [nnz], latents that fire, ascending and unique within a row.
+
+        Raises:
+            ValueError: the rows are not so, or name a latent outside 0..N-1. Nothing is counted then.
+        """
+
+    @abstractmethod
+    def absorb(self, tokens: int, blocks: Iterable[PairBlock]) -> None:
+        """Add what another counter found in `tokens` tokens: all of its blocks, in order, min_count 1."""
+
+    @abstractmethod
+    def blocks(self, min_count: int = 1) -> Iterator[PairBlock]:
+        """Yield all latents in consecutive blocks, with the pairs of count >= min_count >= 1.
+
+        May be called again, and followed by more tokens; but while it is being read nothing may be added.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up the memory and the spill files; the counter is of no use afterwards. May be called twice."""
 
     def merge(self, other: PairCounter) -> None:
-        """Add the counts of another counter of the same block."""
-        if (self.n_latents, self.start, self.stop) != (other.n_latents, other.start, other.stop):
-            raise ValueError("counters of different blocks cannot be merged")
-        self.counts += other.counts
+        """Add the counts and tokens of another counter, which stays as it is.
 
-    def pairs(self) -> Iterator[tuple[Ints, Ints, Ints]]:
-        """Yield (a, b, count), a < b, of every pair that fired together, ordered by (a, b), a few latents at a time."""
-        width = self.n_latents - self.start
-        step = max(1, PAIRS_AT_ONCE // width)
-        for low in range(0, self.stop - self.start, step):
-            row, column = np.nonzero(np.triu(self.counts[low : low + step], k=1 + low))
-            row += low
-            yield row + self.start, column + self.start, self.counts[row, column]
+        Raises:
+            ValueError: it counts another number of latents, or is this one.
+        """
+        if other is self or other.n_latents != self.n_latents:
+            raise ValueError("a counter merges with another one of as many latents")
+        self.absorb(other.tokens, other.blocks())
+
+    def save(self, path: Path) -> None:
+        """Write all counts to one file, atomically; counting can go on."""
+        write_atomically(path, lambda part: write_pairs(part, self.n_latents, self.tokens, self.blocks()))
+
+    @classmethod
+    def load(cls, path: Path, *, memory: int, work: Path, device: str = "cpu") -> PairCounter:
+        """Return a counter that goes on from a saved one; the arguments are those of `pair_counter`.
+
+        Raises:
+            CaptureError: the file is damaged or no saved counter.
+        """
+        saved = SavedPairs(path)
+        counter = pair_counter(saved.n_latents, memory=memory, work=work, device=device)
+        try:
+            counter.absorb(saved.tokens, saved.blocks())
+        except BaseException:
+            counter.close()
+            raise
+        return counter
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
-def row_blocks(n_latents: int, memory: int) -> list[tuple[int, int]]:
-    """Cut 0..n_latents-1 into blocks whose counters, and a shard's product with them, take `memory` bytes at most."""
-    blocks: list[tuple[int, int]] = []
-    start = 0
-    while start < n_latents:
-        height = max(1, memory // (BYTES_PER_COUNTER * (n_latents - start)))
-        blocks.append((start, min(start + height, n_latents)))
-        start = blocks[-1][1]
-    return blocks
+def pair_counter(n_latents: int, *, memory: int, work: Path, device: str = "cpu") -> PairCounter:
+    """Return an empty counter.
+
+    Args:
+        n_latents: N, up to 2^31 - 2.
+        memory: bytes that the counter may hold; on a GPU, of its memory. No result depends on it.
+        work: an existing directory for spill files.
+        device: 'cpu' or a CUDA device's name.
+    """
+    if device == "cpu":
+        from cofire.ingest.pairs_cpu import CpuPairCounter
+
+        return CpuPairCounter(n_latents, memory, work)
+    from cofire.ingest.pairs_cuda import CudaPairCounter
+
+    counter: PairCounter = CudaPairCounter(n_latents, memory=memory, work=work, device=device)
+    return counter
+
+
+def write_pairs(path: Path, n_latents: int, tokens: int, blocks: Iterable[PairBlock]) -> None:
+    """Write a saved counter, block by block; not atomically."""
+    with zipfile.ZipFile(path, "w") as file:
+        _write_array(file, "header", np.array([FORMAT, n_latents, tokens], np.int64))
+        for block in blocks:
+            name = f"{block.start}-{block.stop}"
+            _write_array(file, f"{name}/indptr", _narrow(block.indptr))
+            _write_array(file, f"{name}/latent", _narrow(block.latent))
+            _write_array(file, f"{name}/count", _narrow(block.count))
+
+
+class SavedPairs:
+    """A saved counter, to be read.
+
+    Attributes:
+        n_latents: N.
+        tokens: tokens counted.
+
+    Raises:
+        CaptureError: the file is damaged or no saved counter; also from `blocks`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as file:
+            version, self.n_latents, self.tokens = (int(value) for value in self._array(file, "header"))
+        if version != FORMAT:
+            raise CaptureError(f"{path} is a saved count of another version of cofire; count again")
+
+    def blocks(self) -> Iterator[PairBlock]:
+        """Yield the blocks in order."""
+        with self._open() as file:
+            names = [name.removesuffix("/indptr.npy") for name in file.namelist() if name.endswith("/indptr.npy")]
+            at = 0
+            for name in names:
+                start, stop = (int(word) for word in name.split("-"))
+                indptr = self._array(file, f"{name}/indptr").astype(np.int64)
+                latent = self._array(file, f"{name}/latent").astype(np.int32)
+                count = self._array(file, f"{name}/count").astype(np.int64)
+                # What comes from a file ends up as an address in compiled code, so it is looked at here.
+                sound = start == at < stop and len(indptr) == stop - start + 1 and indptr[0] == 0
+                sound = sound and bool((np.diff(indptr) >= 0).all()) and indptr[-1] == len(latent) == len(count)
+                if not sound or (len(latent) and not (start < latent.min() and latent.max() < self.n_latents)):
+                    raise self._damaged()
+                yield PairBlock(start, stop, indptr, latent, count, len(latent))
+                at = stop
+            if at != self.n_latents:
+                raise self._damaged()
+
+    def _open(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise self._damaged() from error
+
+    def _array(self, file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+        try:
+            with file.open(f"{name}.npy") as handle:
+                array: npt.NDArray[Any] = np.lib.format.read_array(handle, allow_pickle=False)
+                # The CRC is compared when the end is met.
+                handle.read()
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise self._damaged() from error
+        return array
+
+    def _damaged(self) -> CaptureError:
+        return CaptureError(f"{self.path} is damaged or no saved count; delete it and count again")
+
+
+def _write_array(file: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+    # A ZipInfo has a fixed date, so equal counts give equal bytes.
+    with file.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as handle:
+        np.lib.format.write_array(handle, array, allow_pickle=False)
+
+
+def _narrow(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return non-negative integers in the narrowest unsigned type."""
+    return array.astype(np.min_scalar_type(int(array.max()) if len(array) else 0))

@@ -7,6 +7,7 @@ compared without loading the model or, for a directory, the SAE.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +15,14 @@ from typing import Any, Literal
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.files import sha256_of
 from cofire.ingest.manifest import MANIFEST, Manifest
+from cofire.ingest.residuals import FOLDER as RESIDUALS
 from cofire.ingest.tokens import hash_of_tokens
 
 __all__ = [
+    "CHECKPOINT",
+    "COUNTS",
+    "PART",
+    "SPILL",
     "TEXT",
     "VOCABULARY",
     "WEIGHTS",
@@ -24,16 +30,20 @@ __all__ = [
     "check_root",
     "clear",
     "compare",
+    "count_folders",
     "facts",
     "facts_of",
     "verify",
 ]
 
 TEXT, VOCABULARY, WEIGHTS = "text.parquet", "vocabulary.parquet", "weights.safetensors"
-SHARDS, TABLES = "shards", "tables"
-# An import has its residuals too; --force may put a capture in its place.
-RESIDUALS = "residuals.safetensors"
+SHARDS, TABLES, COUNTS = "shards", "tables", "counts"
+# Where imports had their residuals that an earlier cofire made; --force may put another capture in their place.
+OLD_RESIDUALS = "residuals.safetensors"
 OURS = (TEXT, VOCABULARY, WEIGHTS)
+# Of the folders in COUNTS: a checkpoint (its number of shards), one in the making, what counters spill.
+CHECKPOINT, PART, SPILL = "upto-", "part", "spill"
+_COUNT_FOLDER = re.compile(rf"{CHECKPOINT}\d+|{PART}|{SPILL}")
 
 
 def facts(
@@ -107,9 +117,9 @@ def verify(place: Path, manifest: Manifest) -> None:
     Raises:
         CaptureError: one is missing or damaged.
     """
-    for shard in manifest.shards:
-        path = place / shard.file
-        if not path.is_file() or sha256_of(path) != shard.sha256:
+    for file, sha256 in manifest.hashes.items():
+        path = place / file
+        if not path.is_file() or sha256_of(path) != sha256:
             raise CaptureError(f"{path} is missing or damaged: start over with --force")
     if manifest.text.sha256 is None:
         return
@@ -144,7 +154,7 @@ def _is_capture(place: Path) -> bool:
     try:
         content = json.loads(path.read_bytes())
     except ValueError:
-        return all(inside.name in (*OURS, MANIFEST, SHARDS, TABLES) for inside in place.iterdir())
+        return all(inside.name in (*OURS, MANIFEST, SHARDS, RESIDUALS, TABLES, COUNTS) for inside in place.iterdir())
     return isinstance(content, dict) and {"format", "release", "sae_id", "shards"} <= content.keys()
 
 
@@ -165,6 +175,11 @@ def check_root(root: Path, folders: list[str]) -> None:
             raise InputError(f"--out {root} holds {inside.name}, which is not a capture: give a new or empty directory")
 
 
+def count_folders(place: Path) -> list[Path]:
+    """Return the folders of running counts in a capture: checkpoints, one in the making, spilled counters."""
+    return [folder for folder in (place / COUNTS).glob("*") if folder.is_dir() and _COUNT_FOLDER.fullmatch(folder.name)]
+
+
 def clear(place: Path, *, keep_directory: bool = False) -> None:
     """Remove the files of a capture, and the directories that this leaves empty; what is not ours stays.
 
@@ -172,11 +187,13 @@ def clear(place: Path, *, keep_directory: bool = False) -> None:
     """
     if not place.is_dir():
         return
-    names = [*OURS, RESIDUALS, MANIFEST]
-    for work in (place / TABLES).glob(".work-*"):
-        shutil.rmtree(work)
+    names = [*OURS, OLD_RESIDUALS, MANIFEST]
+    for folder in (*(place / TABLES).glob(".work-*"), *count_folders(place)):
+        shutil.rmtree(folder)
     for folder, patterns in (
+        (place / COUNTS, []),
         (place / SHARDS, ["shard-*.parquet", "shard-*.parquet.part"]),
+        (place / RESIDUALS, ["residuals-*.safetensors", "residuals-*.safetensors.part"]),
         (place / TABLES, ["*.parquet", "*.parquet.part", MANIFEST, MANIFEST + ".part"]),
         (place, [*(name + ".part" for name in names), *names]),
     ):

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import InputError
-from cofire.ingest.files import sha256_of
+from cofire.ingest.files import sha256_of, write_atomically
 from cofire.ingest.manifest import SaeInfo, check_identity
 from cofire.ingest.quiet import quiet
 
@@ -48,7 +48,8 @@ NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
 
 # Decoder norms that are further from 1 than this are folded into the encoder. Weights kept as float16 are within.
 NORM_TOLERANCE = 1e-3
-TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
+# The last two are the magnitude path of a gated SAE.
+TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "r_mag", "b_mag")
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,18 @@ class LoadedSae:
         return self.info.hook or ""
 
     def weights(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Return W_enc [d, N], W_dec [N, d], b_enc [N], b_dec [d], threshold [N], float32, as far as it has them."""
+        """Return W_enc [d, N], W_dec [N, d], b_dec [d], and b_enc, threshold, r_mag, b_mag [N], as far as it has them.
+
+        All are float32.
+        """
         state = self.module.state_dict()
         return {name: state[name].detach().float().cpu().contiguous().numpy() for name in TENSORS if name in state}
+
+    def write_weights(self, path: Path) -> None:
+        """Write `weights` as safetensors, atomically."""
+        from safetensors.numpy import save_file
+
+        write_atomically(path, lambda part: save_file(self.weights(), part))
 
     def inputs(self, residual: Any) -> Any:
         """Return what the SAE reads, [T, d], of the activations at its hook point, [T, ...]: its head, or all."""
@@ -199,6 +209,8 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
         config_sha256=config_hash,
         folded_decoder_norm=folded,
         normalize_activations=config.normalize_activations,
+        apply_b_dec_to_input=bool(config.apply_b_dec_to_input),
+        rescale_acts_by_decoder_norm=bool(getattr(config, "rescale_acts_by_decoder_norm", False)),
         source=str(source.directory) if source.directory else f"sae-lens:{source.spec}",
         metadata=metadata,
     )

@@ -18,7 +18,7 @@ from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.files import sha256_of, write_parquet, write_text
 from cofire.ingest.manifest import MANIFEST
-from cofire.schema.tables import TABLES, Table
+from cofire.schema.tables import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,9 @@ def capture_digest(capture: CaptureDir) -> str:
     manifest = capture.manifest
     files = ["weights.safetensors", "text.parquet", "vocabulary.parquet"]
     present = {name: sha256_of(capture.path / name) for name in files if (capture.path / name).is_file()}
-    return digest(manifest.uid, manifest.n_latents, [shard.sha256 for shard in manifest.shards], present)
+    sae = manifest.sae
+    encoding = [sae.architecture, sae.normalize_activations, sae.apply_b_dec_to_input, sae.rescale_acts_by_decoder_norm]
+    return digest(manifest.uid, manifest.n_latents, [shard.hashes for shard in manifest.shards], present, encoding)
 
 
 def table_infos(capture: CaptureDir) -> dict[str, TableInfo]:
@@ -103,8 +105,9 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
     path = capture.tables / f"{table.name}.parquet"
     info = table_infos(capture).get(table.name)
     if info is None or not path.is_file():
-        maker = "count" if table.name in {t.name for t in TABLES[:4]} else "analyze"
-        raise CaptureError(f"{path} is missing; run `cofire {maker} {capture.path}`")
+        if not capture.keeps_activations and table.name in ("contexts", "conditionals"):
+            raise CaptureError(f"{capture.path} was captured with --no-keep, which gives no {table.name}; capture anew")
+        raise CaptureError(f"{path} is missing; run `cofire {table.maker} {capture.path}`")
     if sha256_of(path) != info.sha256:
         raise CaptureError(f"{path} is not the file that was recorded; run `cofire count {capture.path}` again")
     try:

@@ -6,14 +6,21 @@
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all
 // returns index: integer - the neighbour's index
 // returns count: integer - tokens on which both fire
-// returns expected: float - joint firings if the two were independent
+// returns clear_count: integer or null - tokens on which both fire clearly; null without noise floors
+// returns weak_only: boolean or null - true where the pair passes the edge rule only with all firings
+// returns expected: float - joint firings if the two were independent given the document
+// returns p: float or null - chance of as many joint firings, at most, if they were
+// returns q: float or null - the same, Benjamini-Hochberg over all pairs of live latents
+// returns z: float or null - joint firings less expected, in standard deviations
 // returns log_odds: float - log odds of the joint firing less those expected (natural log)
+// returns log_odds_se: float or null - standard error of the log odds
 // returns jaccard: float - count / tokens on which either fires
 // returns phi: float or null - correlation of the two firing indicators
 // returns npmi: float or null - normalised pointwise mutual information
-// returns lift: float - count / expected
+// returns lift: float - count / joint firings if the two were independent over all tokens
 // returns p_neighbour_given_latent: float - P(the neighbour fires | the latent fires)
 // returns p_latent_given_neighbour: float - P(the latent fires | the neighbour fires)
+// returns magnitude_r: float or null - correlation of the two activations where both fire
 // returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
 // returns firing_count: integer - tokens on which the neighbour fires
 // returns cluster: string or null - uid of the neighbour's cluster
@@ -37,9 +44,11 @@ WITH r, b, b.index AS index,
 ORDER BY measure IS NULL, measure DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 OPTIONAL MATCH (b)-[:IN]->(c:Cluster)
-RETURN index, r.count AS count, r.expected AS expected, r.logOdds AS log_odds,
+RETURN index, r.count AS count, r.clearCount AS clear_count, r.weakOnly AS weak_only,
+       r.expected AS expected, r.p AS p, r.q AS q, r.z AS z, r.logOdds AS log_odds, r.logOddsSe AS log_odds_se,
        r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
        CASE WHEN $index < index THEN r.pBGivenA ELSE r.pAGivenB END AS p_neighbour_given_latent,
        CASE WHEN $index < index THEN r.pAGivenB ELSE r.pBGivenA END AS p_latent_given_neighbour,
-       r.decoderCosine AS decoder_cosine, b.firingCount AS firing_count, c.uid AS cluster, b.topTokens AS top_tokens
+       r.magnitudeR AS magnitude_r, r.decoderCosine AS decoder_cosine,
+       b.firingCount AS firing_count, c.uid AS cluster, b.topTokens AS top_tokens
 ORDER BY measure IS NULL, measure DESC, index

@@ -34,14 +34,23 @@ CO_FIRES = Relationship(
     "The two latents fire on the same tokens. Stored once, from the lower index to the higher: match it undirected.",
     (
         Property("count", "integer", "Tokens on which both fire (exact)."),
-        Property("expected", "float", "Joint firings if the two were independent."),
+        Property("clearCount", "integer", "Tokens on which both fire clearly, where the noise floors are known."),
+        Property(
+            "weakOnly", "boolean", "True where the pair passes the edge rule only with firings below the noise floor."
+        ),
+        Property("expected", "float", "Joint firings if the two were independent given the document."),
+        Property("p", "float", "Chance of as many joint firings, at most, if they were."),
+        Property("q", "float", "The same, Benjamini-Hochberg over all pairs of live latents."),
+        Property("z", "float", "Joint firings less expected, in standard deviations; for display only."),
         Property("logOdds", "float", "Log odds of the joint firing less those expected, natural log."),
+        Property("logOddsSe", "float", "Standard error of the log odds."),
         Property("jaccard", "float", "count / tokens on which either fires."),
         Property("phi", "float", "Correlation of the two firing indicators."),
         Property("npmi", "float", "Normalised pointwise mutual information."),
-        Property("lift", "float", "count / expected."),
+        Property("lift", "float", "count / joint firings if the two were independent over all tokens."),
         Property("pBGivenA", "float", "P(the higher index fires | the lower fires)."),
         Property("pAGivenB", "float", "P(the lower index fires | the higher fires)."),
+        Property("magnitudeR", "float", "Correlation of the two activations on the tokens where both fire."),
         Property("decoderCosine", "float", "Cosine of the decoder directions."),
     ),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ColumnType = Literal["int32", "int64", "float64", "bool", "string", "list<int64>"]
+ColumnType = Literal["int32", "int64", "float64", "bool", "string", "list<int32>", "list<int64>", "list<float32>"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: the file `NAME.parquet`, sorted by its key."""
+    """One table: the file `NAME.parquet`, sorted by its key.
+
+    Attributes:
+        name: its name.
+        description: what a row is.
+        key: the columns that tell rows apart.
+        columns: all columns, in order.
+        maker: the command that makes it.
+        in_graph: whether its rows go into the graph; else they are read from the file alone.
+    """
 
     name: str
     description: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    maker: Literal["count", "analyze"] = "count"
+    in_graph: bool = True
 
     def arrow_schema(self) -> pa.Schema:
         """Return the Parquet schema, in the order of the columns."""
@@ -44,7 +55,9 @@ class Table:
             "float64": pa.float64(),
             "bool": pa.bool_(),
             "string": pa.string(),
+            "list<int32>": pa.list_(pa.int32()),
             "list<int64>": pa.list_(pa.int64()),
+            "list<float32>": pa.list_(pa.float32()),
         }
         return pa.schema([pa.field(c.name, arrow[c.type], nullable=c.nullable) for c in self.columns])
 
@@ -70,6 +83,32 @@ LATENTS = Table(
             nullable=True,
         ),
         Column(
+            "main_low",
+            "float64",
+            "Activation at which the main peak begins: the valley left of mu where mu is a mode, else the threshold.",
+            nullable=True,
+        ),
+        Column(
+            "off_median",
+            "float64",
+            "m0: median pre-activation on sampled tokens where it does not fire; null without residuals.",
+            nullable=True,
+        ),
+        Column(
+            "sigma0",
+            "float64",
+            "Spread of the same pre-activations: 1.4826 times their median absolute deviation.",
+            nullable=True,
+        ),
+        Column(
+            "clear_floor",
+            "float64",
+            "A firing is clear above it: max(threshold, m + 3 s), m and s being off_median and sigma0 of what is left "
+            "when known interference is taken off; so is the activation, see the SAE's noise_floor.",
+            nullable=True,
+        ),
+        Column("clear_firing_count", "int64", "Tokens with a clear firing; null without a clear_floor.", nullable=True),
+        Column(
             "histogram",
             "list<int64>",
             "256 counts of u = (activation - threshold) / (mu - threshold) over [0, 4), 1/64 a bin; u >= 4 is "
@@ -88,12 +127,35 @@ EDGES = Table(
         Column("a", "int32", "The lower latent index."),
         Column("b", "int32", "The higher latent index."),
         Column("count", "int64", "Tokens on which both fire (exact)."),
-        Column("expected", "float64", "E = n_a n_b / T: joint firings if the two were independent."),
+        Column(
+            "clear_count",
+            "int64",
+            "Tokens on which both fire clearly; null where the noise floor of either is unknown. The measures from "
+            "expected to log_odds_se are of the clear firings of latents whose floor is known, of all firings of "
+            "others, and of all firings where weak_only is true.",
+            nullable=True,
+        ),
+        Column(
+            "weak_only", "bool", "True for a pair that passes the edge rule with all firings, not with the clear ones."
+        ),
+        Column(
+            "expected",
+            "float64",
+            "E: joint firings if the two were independent given the stratum (document), sum of s_a s_b / L.",
+        ),
+        Column(
+            "p", "float64", "P(Poisson(E) >= joint firings): bounds the chance of as many by independence given strata."
+        ),
+        Column(
+            "q", "float64", "Benjamini-Hochberg over all pairs of live latents; those below min_count enter as p = 1."
+        ),
+        Column("z", "float64", "(joint firings - E) / sqrt(V), for display only.", nullable=True),
         Column(
             "log_odds",
             "float64",
-            "LO(count) - LO(expected), natural log, LO(x) = ln[(x+.5)(T-n_a-n_b+x+.5) / ((n_a-x+.5)(n_b-x+.5))].",
+            "LO(O) - LO(E), O joint firings, natural log, LO(x) = ln[(x+.5)(T-n_a-n_b+x+.5) / ((n_a-x+.5)(n_b-x+.5))].",
         ),
+        Column("log_odds_se", "float64", "Standard error of LO(O) for independent tokens (Gart and Zweifel 1967)."),
         Column("jaccard", "float64", "count / (n_a + n_b - count)."),
         Column("phi", "float64", "Pearson correlation of the two firing indicators.", nullable=True),
         Column(
@@ -102,9 +164,16 @@ EDGES = Table(
             "ln(p_ab / (p_a p_b)) / -ln p_ab; 1 when they only fire together.",
             nullable=True,
         ),
-        Column("lift", "float64", "count / expected."),
+        Column("lift", "float64", "count T / (n_a n_b), over all tokens whatever their document."),
         Column("p_b_given_a", "float64", "count / n_a."),
         Column("p_a_given_b", "float64", "count / n_b."),
+        Column(
+            "magnitude_r",
+            "float64",
+            "Pearson correlation of the two activations on the tokens where both fire; null for fewer than 3, and for "
+            "pairs that do not pass the rule.",
+            nullable=True,
+        ),
         Column(
             "decoder_cosine",
             "float64",
@@ -143,6 +212,50 @@ CONTEXTS = Table(
     ),
 )
 
+CONDITIONALS = Table(
+    "conditionals",
+    "What a latent does, over the tokens where it fires, while a partner is off, fires, or is in its main peak: two "
+    "rows for each pair that passes the edge rule.",
+    ("latent", "given"),
+    (
+        Column("latent", "int32", "The latent whose activations are told."),
+        Column("given", "int32", "Its partner."),
+        Column("count_off", "int64", "Tokens where the latent fires and the partner does not."),
+        Column("count_on", "int64", "Tokens where both fire."),
+        Column(
+            "count_main",
+            "int64",
+            "Of these, tokens with the partner in its main peak (>= its main_low).",
+            nullable=True,
+        ),
+        Column("count_both_main", "int64", "Of these, tokens with both in their main peaks.", nullable=True),
+        Column("mean_off", "float64", "Mean activation of the latent over the first; null without any.", nullable=True),
+        Column("mean_on", "float64", "The same over the tokens where both fire.", nullable=True),
+        Column("mean_main", "float64", "The same with the partner in its main peak.", nullable=True),
+        Column(
+            "histogram_on",
+            "list<int32>",
+            "64 counts of the latent's u over [0, 4) where both fire, 1/16 a bin, u >= 4 in the last. With the partner "
+            "off: latents.histogram, each four bins added, less this.",
+            nullable=True,
+        ),
+        Column("histogram_main", "list<int32>", "The same with the partner in its main peak.", nullable=True),
+    ),
+    in_graph=False,
+)
+
+CENTROIDS = Table(
+    "centroids",
+    "Where the model is while a latent is in its main peak: one row per latent that a stored residual shows so.",
+    ("latent",),
+    (
+        Column("latent", "int32", "The latent's index."),
+        Column("tokens", "int64", "Sampled tokens with the latent in its main peak (activation >= main_low)."),
+        Column("centroid", "list<float32>", "Mean of what the SAE reads over them, [d]."),
+    ),
+    in_graph=False,
+)
+
 CLUSTERS = Table(
     "clusters",
     "One row per cluster of two latents and more.",
@@ -164,6 +277,7 @@ CLUSTERS = Table(
         Column("max_clique_share", "float64", "Largest clique / size.", nullable=True),
         Column("gini", "float64", "Gini coefficient of the members' strengths.", nullable=True),
     ),
+    maker="analyze",
 )
 
 MEMBERS = Table(
@@ -176,6 +290,7 @@ MEMBERS = Table(
         Column("role", "string", "hub or spoke in a hub_and_spoke cluster, member elsewhere."),
         Column("strength", "float64", "Sum of the positive log_odds of its edges to the other members."),
     ),
+    maker="analyze",
 )
 
-TABLES: tuple[Table, ...] = (LATENTS, EDGES, TOKENS, CONTEXTS, CLUSTERS, MEMBERS)
+TABLES: tuple[Table, ...] = (LATENTS, EDGES, TOKENS, CONTEXTS, CONDITIONALS, CENTROIDS, CLUSTERS, MEMBERS)

@@ -10,6 +10,7 @@ from cofire.analysis.analyze import analyze, clustered_from, recorded
 from cofire.errors import ConflictError, InputError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count, counted_from
+from cofire.ingest.engine import Engine
 from cofire.ingest.load import load_plan
 from cofire.ingest.table_files import table_infos
 from cofire.settings import Settings
@@ -35,9 +36,18 @@ def count_settings(capture: CaptureDir, settings: Settings, edges: str | None) -
     return CountSettings(
         edges="all" if wanted == "all" else "significant",
         min_count=_choose(settings, "min_count", last),
-        min_lift=_choose(settings, "min_lift", last),
+        min_log_odds=_choose(settings, "min_log_odds", last),
+        fdr=_choose(settings, "fdr", last),
+        weak=_choose(settings, "weak", last),
+        token_strata=_choose(settings, "token_strata", last),
+        denoise=_choose(settings, "denoise", last),
         memory=settings.memory,
     )
+
+
+def count_engine(settings: Settings) -> Engine:
+    """Return where pairs are to be counted."""
+    return Engine(settings.engine, settings.address, settings.device)
 
 
 def cluster_settings(capture: CaptureDir, settings: Settings) -> tuple[float, int]:
@@ -101,12 +111,14 @@ def ingest_all(
         if uids.count(uid) > 1:
             raise InputError(f"two of the captures are of {uid}; give each SAE once")
     wanted = [_prepared(capture, store, settings, edges, replace) for capture in captures]
-    for capture, (counting, resolution, seed) in zip(captures, wanted, strict=True):
-        count(capture, counting, _staged(progress, capture, captures))
-        tell = _staged(progress, capture, captures)
-        tell("clusters", 0, 1)
-        analyze(capture, resolution=resolution, seed=seed)
-        tell("clusters", 1, 1)
+    engine = count_engine(settings)
+    with engine.ready():
+        for capture, (counting, resolution, seed) in zip(captures, wanted, strict=True):
+            tell = _staged(progress, capture, captures)
+            count(capture, counting, tell, engine)
+            tell("clusters", 0, 1)
+            analyze(capture, resolution=resolution, seed=seed)
+            tell("clusters", 1, 1)
     plans = [load_plan(capture, decoders=settings.decoders) for capture in captures]
     if not replace:
         check_conflicts(store, plans)  # before the first one is loaded

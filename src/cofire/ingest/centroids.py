@@ -1,0 +1,80 @@
+"""Where the model is while a latent is in its main peak: the mean of the stored residuals."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from cofire.ingest.capture_dir import CaptureDir
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+
+
+def centroids(capture: CaptureDir, main_low: Floats) -> tuple[npt.NDArray[np.int64], Singles]:
+    """Return the mean residual of each latent's main peak: over the stored tokens where its activation >= main_low.
+
+    The sums are float32 and made token by token in the order of the text, so they do not depend on the cut into shards.
+    Memory: 4 N d bytes, and one shard.
+
+    Args:
+        capture: a capture with residuals.
+        main_low: float64 [N], lower end of the main peak; NaN for none.
+
+    Returns:
+        How many tokens each mean is of, int64 [N], and the means, float32 [N, d]: NaN where there is no token.
+
+    Raises:
+        CaptureError: the capture has no residuals, or a file is damaged.
+    """
+    n_latents = len(main_low)
+    tokens = np.zeros(n_latents, np.int64)
+    sums: Singles | None = None
+    threads = cpu_count() or 1
+    # Each thread has its own latents, in turn, so that frequent ones are shared out.
+    with ThreadPoolExecutor(threads) as pool:
+        for shard, found in zip(capture.shards(), capture.residuals(), strict=True):
+            if sums is None:
+                sums = np.zeros((n_latents, found.half.shape[1]), np.float32)
+            for rows, x in found.chunks():
+                parts = [
+                    pool.submit(
+                        _add, rows, x, shard.indptr, shard.indices, shard.values, main_low, tokens, sums, one, threads
+                    )
+                    for one in range(threads)
+                ]
+                for part in parts:
+                    part.result()
+    if sums is None:
+        sums = np.zeros((n_latents, 0), np.float32)
+    sums[tokens == 0] = np.nan
+    sums /= np.maximum(tokens, 1).astype(np.float32)[:, None]
+    return tokens, sums
+
+
+@njit(nogil=True, cache=True)
+def _add(
+    rows: npt.NDArray[np.int32],
+    x: Singles,
+    indptr: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int32],
+    values: Singles,
+    main_low: Floats,
+    tokens: npt.NDArray[np.int64],
+    sums: Singles,
+    first: int,
+    step: int,
+) -> None:
+    """Add the rows x [c, d] to the sums of the latents of `first`, `first` + `step`, ... in their main peak there."""
+    for c in range(len(rows)):
+        for entry in range(indptr[rows[c]], indptr[rows[c] + 1]):
+            latent = indices[entry]
+            # Nothing is >= NaN.
+            if latent % step == first and values[entry] >= main_low[latent]:
+                tokens[latent] += 1
+                for j in range(x.shape[1]):
+                    sums[latent, j] += x[c, j]

@@ -1,0 +1,253 @@
+"""Residuals of a sample of the counted tokens: what the SAE read there, beside each shard as float16.
+
+`CAPTURE/residuals/residuals-NNNNN.safetensors` belongs to the shard of the same number and holds `rows` int32 [r] (row
+numbers within the shard, ascending), `x` float16 [r, d] and `exponent` int16 [r]: what the SAE read on a row, before
+its own normalisation, is x * 2^exponent. The exponent is 0 unless the row's largest number is below 1 or beyond
+float16; so no number overflows, and small ones keep their eleven bits.
+
+Whether a token is in the sample is decided by a hash of its document and position, so the sample is the same however
+the text is cut into batches and shards, and a smaller share is part of a larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cofire.errors import CaptureError
+from cofire.ingest.files import sha256_of, write_atomically
+from cofire.ingest.manifest import ResidualInfo
+
+if TYPE_CHECKING:
+    from cofire.ingest.capture_dir import CaptureDir
+
+__all__ = [
+    "FOLDER",
+    "RESIDUAL_SHARE",
+    "Residuals",
+    "Sample",
+    "place_hash",
+    "read_residuals",
+    "residual_sample",
+    "sampled",
+    "to_half",
+    "write_residuals",
+]
+
+FOLDER = "residuals"
+
+RESIDUAL_SHARE = 0.1
+"""The share that is stored where none is given: d / 5 bytes a token, 115 at d = 576, where a shard takes 220 for 32
+latents; 330,000 tokens then fill the sample that the noise floor uses."""
+
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """The sampled rows of one shard.
+
+    Attributes:
+        number: of the shard.
+        rows: int32 [r], row numbers within the shard, ascending.
+        half: float16 [r, d], the residuals less their exponent.
+        exponent: int16 [r].
+    """
+
+    number: int
+    rows: npt.NDArray[np.int32]
+    half: npt.NDArray[np.float16]
+    exponent: npt.NDArray[np.int16]
+
+    def chunks(self) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
+        """Yield rows int32 [c] and residuals float32 [c, d], at most 4,096 rows at a time."""
+        for start in range(0, len(self.rows), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            yield self.rows[part], to_single(self.half[part], self.exponent[part])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Sampled tokens of a whole capture, by ascending hash.
+
+    Attributes:
+        hash: uint64 [R].
+        half: float16 [R, d], the residuals less their exponent.
+        exponent: int16 [R].
+        indptr: int64 [R+1], row boundaries of the activations.
+        indices: int32 [nnz], latents, ascending within a row.
+        values: float32 [nnz], activations.
+    """
+
+    hash: npt.NDArray[np.uint64]
+    half: npt.NDArray[np.float16]
+    exponent: npt.NDArray[np.int16]
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    values: npt.NDArray[np.float32]
+
+    def x(self) -> npt.NDArray[np.float32]:
+        """Return the residuals, float32 [R, d]."""
+        return to_single(self.half, self.exponent)
+
+    def lowest(self, limit: int) -> Sample:
+        """Return the rows of the `limit` lowest hashes, by hash."""
+        order = np.argsort(self.hash)[:limit]
+        indptr, entries = _entries_of(self.indptr, order)
+        return Sample(
+            self.hash[order],
+            self.half[order],
+            self.exponent[order],
+            indptr,
+            self.indices[entries],
+            self.values[entries],
+        )
+
+
+def residual_sample(capture: CaptureDir, limit: int) -> Sample:
+    """Return the `limit` sampled tokens of the lowest hash, or all if there are fewer, with their activations.
+
+    One pass over shards and residuals; memory: one shard and 2 x `limit` rows.
+
+    Raises:
+        CaptureError: the capture has no residuals, or a file is damaged.
+    """
+    kept: list[Sample] = []
+    for shard, found in zip(capture.shards(), capture.residuals(), strict=True):
+        rows = found.rows.astype(np.int64)
+        indptr, entries = _entries_of(shard.indptr, rows)
+        here = Sample(
+            place_hash(shard.document[rows], shard.position[rows]),
+            found.half,
+            found.exponent,
+            indptr,
+            shard.indices[entries],
+            shard.values[entries],
+        )
+        kept.append(here.lowest(limit))
+        if sum(len(one.hash) for one in kept) > limit:
+            kept = [_join(kept).lowest(limit)]
+    if not kept:
+        raise CaptureError(f"capture {capture.path} has no shards")
+    return _join(kept).lowest(limit)
+
+
+def _join(parts: list[Sample]) -> Sample:
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    return Sample(
+        np.concatenate([part.hash for part in parts]),
+        np.concatenate([part.half for part in parts]),
+        np.concatenate([part.exponent for part in parts]),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
+
+
+def _entries_of(
+    indptr: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the row pointer of the CSR rows `rows`, and where their entries stand in the whole."""
+    lengths = np.diff(indptr)[rows]
+    of_rows = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return of_rows, np.repeat(indptr[rows] - of_rows[:-1], lengths) + np.arange(of_rows[-1])
+
+
+def place_hash(document: npt.NDArray[np.int32], position: npt.NDArray[np.int32]) -> npt.NDArray[np.uint64]:
+    """Return a hash of each token's place, uint64 [R]: splitmix64's finaliser (Steele, Lea and Flood 2014), one to one.
+
+    Args:
+        document: int32 [R], >= 0.
+        position: int32 [R], >= 0.
+    """
+    x = (document.astype(np.uint64) << np.uint64(32)) ^ position.astype(np.uint64)
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def sampled(
+    document: npt.NDArray[np.int32], position: npt.NDArray[np.int32], share: float | None
+) -> npt.NDArray[np.bool_]:
+    """Tell which tokens are in the sample, bool [R].
+
+    Args:
+        document: int32 [R].
+        position: int32 [R].
+        share: the expected share of tokens in the sample, above 0 and at most 1 (all); None for none.
+    """
+    if share is None:
+        return np.zeros(len(document), np.bool_)
+    # 53 bits, so that the quotient is exact and below 1.
+    return (place_hash(document, position) >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share
+
+
+def to_half(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int16]]:
+    """Return x, finite floats [r, d], as float16 [r, d] and an exponent of 2 for each row, int16 [r]."""
+    half = np.empty(x.shape, np.float16)
+    exponent = np.zeros(len(x), np.int16)
+    for start in range(0, len(x), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        single = x[part].astype(np.float32)
+        largest = np.abs(single).max(axis=1, initial=0.0)
+        # The largest number of a scaled row comes to lie in [2^14, 2^15), a factor of two below float16's largest.
+        scaled = (largest > np.finfo(np.float16).max) | ((largest < 1) & (largest > 0))
+        exponent[part] = np.where(scaled, np.frexp(largest)[1] - 15, 0)
+        half[part] = np.ldexp(single, -exponent[part, None].astype(np.int32))
+    return half, exponent
+
+
+def to_single(half: npt.NDArray[np.float16], exponent: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    """Return half * 2^exponent, float32 [r, d]."""
+    return np.ldexp(half.astype(np.float32), exponent[:, None].astype(np.int32))
+
+
+def write_residuals(capture: Path, number: int, rows: npt.NDArray[np.int32], x: npt.NDArray[Any]) -> ResidualInfo:
+    """Write the residuals of a shard, and return what the manifest says of them.
+
+    Args:
+        capture: the capture directory.
+        number: of the shard.
+        rows: int32 [r], row numbers within the shard, ascending.
+        x: finite floats [r, d], what the SAE read on these rows.
+    """
+    from safetensors.numpy import save_file
+
+    half, exponent = to_half(x)
+    file = f"{FOLDER}/residuals-{number:05d}.safetensors"
+    (capture / FOLDER).mkdir(exist_ok=True)
+    tensors = {"rows": np.ascontiguousarray(rows, np.int32), "x": half, "exponent": exponent}
+    write_atomically(capture / file, lambda part: save_file(tensors, part))
+    return ResidualInfo(file=file, rows=len(rows), sha256=sha256_of(capture / file))
+
+
+def read_residuals(capture: Path, number: int, info: ResidualInfo, shard_rows: int) -> Residuals:
+    """Read the residuals of a shard that has `shard_rows` rows.
+
+    Raises:
+        CaptureError: the file cannot be read, or does not hold what the manifest says.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = capture / info.file
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+    shapes = {name: (tensor.dtype.name, tensor.shape[:1], tensor.ndim) for name, tensor in tensors.items()}
+    r = (info.rows,)
+    sound = shapes == {"rows": ("int32", r, 1), "x": ("float16", r, 2), "exponent": ("int16", r, 1)}
+    if sound:
+        rows = tensors["rows"]
+        ascending = bool((np.diff(rows, prepend=-1) > 0).all()) and bool((rows < shard_rows).all())
+        sound = ascending and bool(np.isfinite(tensors["x"]).all())
+    if not sound:
+        raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
+    return Residuals(number, tensors["rows"], tensors["x"], tensors["exponent"])

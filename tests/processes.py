@@ -1,0 +1,58 @@
+"""Which processes run on this machine, and which of them another one started."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """Parent and command line of every process."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = re.search(r"^PPid:\s+(\d+)", (path / "status").read_text(), re.MULTILINE)
+            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        assert parent is not None
+        found[int(path.name)] = (int(parent[1]), line)
+    return found
+
+
+def below(pid: int) -> dict[int, str]:
+    """The processes that a process started, that these started, and so on; with their command lines."""
+    everything = processes()
+    found = {child: line for child, (parent, line) in everything.items() if parent == pid}
+    for child in list(found):
+        found |= below(child)
+    return found
+
+
+def left_of(started: dict[int, str], seconds: float) -> dict[int, str]:
+    """Which of these processes still run after so many seconds; asked until there is none."""
+    patience = time.monotonic() + seconds
+    while True:
+        now = processes()
+        left = {pid: line for pid, line in started.items() if pid in now and now[pid][1] == line}
+        if not left or time.monotonic() > patience:
+            return left
+        time.sleep(0.1)
+
+
+def kill_child(parents: set[int], title: str) -> int | None:
+    """Kill one child of these whose command line begins so; it is stopped first, so that it is so when it dies."""
+
+    def children() -> list[int]:
+        return [pid for pid, (parent, line) in processes().items() if parent in parents and line.startswith(title)]
+
+    for pid in children():
+        os.kill(pid, signal.SIGSTOP)
+        if pid in children():
+            os.kill(pid, signal.SIGKILL)
+            return pid
+        os.kill(pid, signal.SIGCONT)
+    return None

@@ -160,8 +160,8 @@ def _strength(data: ReportData) -> Picture:
         return Picture(name, title, "Not drawn: no pair of latents has a kept edge.")
     how = "cells are coloured by their number of edges" if len(edges) > MANY_EDGES else "one dot per edge"
     caption = (
-        f"{_many(len(edges), 'kept edge')}; {how}. Log odds compare the joint firings with what independent firing "
-        f"would give (0). Rule: {data.sae.get('edgeRule') or 'not recorded'}."
+        f"{_many(len(edges), 'kept edge')}; {how}. Log odds compare the joint firings with what independence "
+        f"given the document would give (0). Rule: {data.sae.get('edgeRule') or 'not recorded'}."
     )
     figure = edge_strength(edges["count"].to_numpy(dtype=np.int64), edges["log_odds"].to_numpy(dtype=np.float64))
     return _picture(name, title, caption, figure)

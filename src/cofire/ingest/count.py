@@ -17,6 +17,7 @@ needs a second look at the activations is absent.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +43,7 @@ from cofire.ingest.histograms import BINS, aligned_histograms
 from cofire.ingest.passes import Arrays, first_pass, latents_table, nullable, second_pass, threshold_of
 from cofire.ingest.streaming import ABSENT, load_latents, load_tally, load_tokens
 from cofire.ingest.table_files import capture_digest, digest, is_current, remove_work, save_tables, work_directory
-from cofire.ingest.tally import Tally, tally
+from cofire.ingest.tally import CHECKPOINT_SECONDS, Tally, tally
 from cofire.schema.tables import CENTROIDS, CONDITIONALS
 
 Progress = Callable[[str, int, int], None]
@@ -300,6 +301,7 @@ def _conditionals(
     for number, (start, stop) in enumerate(blocks):
         path = work / f"conditionals-{start}-{stop}.parquet"
         if not path.is_file():
+            begun = time.monotonic()
             counter = ConditionalCounter(
                 capture.manifest.n_latents,
                 a[start:stop],
@@ -311,8 +313,12 @@ def _conditionals(
             )
             for shard in shards(f"conditionals {number + 1}/{len(blocks)}"):
                 counter.add(shard)
-            write_parquet(path, counter.table())
-        parts.append(pq.read_table(path))
+            part = counter.table()
+            if len(blocks) > 1 or time.monotonic() - begun > CHECKPOINT_SECONDS:
+                write_parquet(path, part)
+        else:
+            part = pq.read_table(path)
+        parts.append(part)
     whole = join_blocks(parts)
     lower = pc.less(whole.column("latent"), whole.column("given"))
     r = whole.filter(lower).column("magnitude_r").to_numpy()

@@ -218,7 +218,7 @@ def decoder_cosines(decoder: npt.NDArray[np.float32], a: npt.NDArray[Any], b: np
     norms = np.sqrt(np.einsum("ij,ij->i", decoder, decoder, dtype=np.float64))
     cosine = np.full(len(a), np.nan)
     # In pieces: the directions of a million pairs do not fit in memory at once.
-    for piece in np.array_split(np.arange(len(a)), len(a) // 65_536 + 1):
+    for piece in np.array_split(np.arange(len(a)), len(a) // 2_048 + 1):
         dot = np.einsum("ij,ij->i", decoder[a[piece]], decoder[b[piece]], dtype=np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             cosine[piece] = dot / (norms[a[piece]] * norms[b[piece]])

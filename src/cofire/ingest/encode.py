@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -166,9 +167,9 @@ def _encode(
                     f"position {rows.position[bad]}: check its weights, or give --dtype float32"
                 )
             fires = activations > 0
-            row, latent = fires.nonzero(as_tuple=True)
+            row, latent = _nonzero(fires)
             indptr = np.zeros(len(rows.token) + 1, np.int64)
-            np.cumsum(fires.sum(dim=-1).cpu().numpy(), out=indptr[1:])
+            np.cumsum(torch.bincount(row, minlength=len(rows.token)).cpu().numpy(), out=indptr[1:])
             encoded.append(
                 Encoded(
                     norms.cpu().numpy(),
@@ -180,6 +181,19 @@ def _encode(
                 )
             )
     return encoded
+
+
+def _nonzero(fires: Any) -> tuple[Any, Any]:
+    """Return row and column, int64 [nnz], of what is True in a bool tensor, row by row."""
+    import torch
+
+    if fires.device.type == "cpu":
+        # numpy's search takes half the time of torch's.
+        flat = torch.from_numpy(np.flatnonzero(fires.numpy()))
+        row = torch.div(flat, fires.shape[1], rounding_mode="floor")
+        return row, flat - row * fires.shape[1]
+    row, column = fires.nonzero(as_tuple=True)
+    return row, column
 
 
 def _concatenate(parts: list[Rows]) -> Rows:

@@ -19,6 +19,7 @@ Ints = npt.NDArray[np.int64]
 TOP_TOKENS = 10
 CONTEXTS_PER_LATENT = 10
 WINDOW = 12
+ROWS_AT_ONCE = 1024
 
 
 class TokenCounter:
@@ -90,9 +91,14 @@ class TokenCounter:
             texts: text of each token id; without it a token's text is its id in brackets.
         """
         self._sum()
-        latent, token = self._keys >> 32, self._keys & 0xFFFFFFFF
-        order = np.lexsort((token, -self._counts, latent))
-        latent, token, count = latent[order], token[order], self._counts[order]
+        latent = self._keys >> 32
+        # Most pairs were seen once; they are in no top ten of a latent that has ten others.
+        often = np.bincount(latent, weights=self._counts > 1)
+        chosen = np.flatnonzero((self._counts > 1) | (often[latent] < TOP_TOKENS))
+        latent, token, count = latent[chosen], self._keys[chosen] & 0xFFFFFFFF, self._counts[chosen]
+        # A stable sort: the tokens of a latent are in order already.
+        order = np.lexsort((-count, latent))
+        latent, token, count = latent[order], token[order], count[order]
         rank = np.arange(len(latent)) - np.searchsorted(latent, latent)
         keep = rank < TOP_TOKENS
         latent, token, count = latent[keep], token[keep], count[keep]
@@ -125,6 +131,7 @@ class ContextSampler:
             high: float64 [N], largest.
         """
         self.low, self.high = low, high
+        self._width = np.where(high > low, high - low, 1.0)
         slots = CONTEXTS_PER_LATENT * len(low)
         self.priority: Floats = np.full(slots, np.inf)
         self.activation: Floats = np.zeros(slots)
@@ -133,21 +140,28 @@ class ContextSampler:
 
     def add(self, shard: Shard) -> None:
         """Look at every firing of a shard."""
-        latent = shard.indices.astype(np.int64)
-        values = shard.values.astype(np.float64)
-        per_row = np.diff(shard.indptr)
-        document, position = np.repeat(shard.document, per_row), np.repeat(shard.position, per_row)
-        width = np.where(self.high > self.low, self.high - self.low, 1.0)[latent]
-        part = np.clip((values - self.low[latent]) / width * CONTEXTS_PER_LATENT, 0, CONTEXTS_PER_LATENT - 1)
-        part = part.astype(np.int64)
+        # Few rows at a time: what they need stays in the cache, and fewer firings are better than those that are kept.
+        for start in range(0, shard.rows, ROWS_AT_ONCE):
+            self._add(shard, start, min(start + ROWS_AT_ONCE, shard.rows))
+
+    def _add(self, shard: Shard, start: int, stop: int) -> None:
+        entries = slice(shard.indptr[start], shard.indptr[stop])
+        latent = shard.indices[entries].astype(np.int64)
+        values = shard.values[entries].astype(np.float64)
+        per_row = np.diff(shard.indptr[start : stop + 1])
+        document = np.repeat(shard.document[start:stop], per_row)
+        position = np.repeat(shard.position[start:stop], per_row)
+        part = np.clip(
+            (values - self.low[latent]) / self._width[latent] * CONTEXTS_PER_LATENT, 0, CONTEXTS_PER_LATENT - 1
+        ).astype(np.int64)
         # A latent whose firings are all alike has one slice; call it the top one.
         part[self.high[latent] == self.low[latent]] = CONTEXTS_PER_LATENT - 1
         chance = _hash(document, position, latent)
         priority = np.where(part == CONTEXTS_PER_LATENT - 1, -values, chance)
         slot = latent * CONTEXTS_PER_LATENT + part
-        order = np.lexsort((position, document, priority, slot))
-        first = order[np.flatnonzero(np.diff(slot[order], prepend=-1))]
-        better = first[priority[first] < self.priority[slot[first]]]
+        found = np.flatnonzero(priority < self.priority[slot])
+        order = found[np.lexsort((position[found], document[found], priority[found], slot[found]))]
+        better = order[np.flatnonzero(np.diff(slot[order], prepend=-1))]
         where = slot[better]
         self.priority[where] = priority[better]
         self.activation[where] = values[better]

@@ -47,7 +47,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a Parquet file atomically; equal tables give equal bytes."""
     import pyarrow.parquet as pq
 
-    write_atomically(path, lambda part: pq.write_table(table, part, compression="zstd"))
+    write_atomically(path, lambda part: pq.write_table(table, part, compression="zstd", use_dictionary=False))
 
 
 @contextmanager

@@ -130,8 +130,11 @@ def test_a_refused_load_leaves_the_tables(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ConflictError, match="other settings"):
         ingest(capture, store, Settings(), edges="significant")
     assert {p: p.read_bytes() for p in capture.tables.iterdir()} == before
-    # The rule of the last count is kept, and a bound that is merely configured does not change it.
-    assert ingest(capture, store, Settings(min_count=30)) == "unchanged"
+    # The rule of the last count is kept.
+    assert ingest(capture, store, Settings()) == "unchanged"
+    # With all pairs kept, a bound still decides q, weak_only and which pairs have conditionals.
+    with pytest.raises(ConflictError, match="other settings"):
+        ingest(capture, store, Settings(min_count=30))
 
 
 def test_each_setting_is_kept_by_itself(tmp_path: Path) -> None:

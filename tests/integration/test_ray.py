@@ -26,6 +26,7 @@ from cofire.ingest import tally as tally_module
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.clear import ClearFirings
 from cofire.ingest.count import CountSettings, count
+from cofire.ingest.engine import Engine
 from cofire.ingest.files import sha256_of
 from cofire.ingest.ray_cluster import ENVIRONMENT, cluster
 from cofire.ingest.ray_engine import count_range, cut, ray_tally
@@ -168,16 +169,16 @@ def test_the_tables_are_those_of_the_local_engine(
 
     def walk(capture: CaptureDir, work: Path, name: str, **settings: Any) -> Tally:
         walked.append(name)
-        return ray_tally(capture, work, name, **settings, address=None)
+        return ray_tally(capture, work, name, **settings)
 
-    for engine in ("local", "ray"):
-        shutil.copytree(capture.path, tmp_path / engine)
-        with monkeypatch.context() as patch:
-            if engine == "ray":
-                patch.setattr("cofire.ingest.count.tally", walk)
-            assert count(CaptureDir.open(tmp_path / engine), CountSettings(edges="all", token_strata=2))
-        tables[engine] = {path.name: path.read_bytes() for path in (tmp_path / engine / "tables").iterdir()}
-    assert walked
+    monkeypatch.setattr(ray_engine, "ray_tally", walk)
+    for engine in (Engine("local"), Engine("ray")):
+        place = tmp_path / engine.name
+        shutil.copytree(capture.path, place)
+        with engine.ready():
+            assert count(CaptureDir.open(place), CountSettings(edges="all", token_strata=2), engine=engine)
+        assert bool(walked) == (engine.name == "ray")
+        tables[engine.name] = {path.name: path.read_bytes() for path in (place / "tables").iterdir()}
     assert {"edges.parquet", "latents.parquet", "tokens.parquet"} < tables["ray"].keys()
     assert tables["ray"] == tables["local"]
 

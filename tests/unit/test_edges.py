@@ -228,6 +228,7 @@ def test_memory_and_shards_change_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_count_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
     monkeypatch.setattr("cofire.ingest.import_activations.ROWS_PER_SHARD", 500)
     monkeypatch.setattr("cofire.ingest.tally.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("cofire.ingest.tally.CHECKPOINT_SHARE", 1e9)
     capture = noisy_capture(tmp_path / "1", 303)[0]
 
     def interrupt(stage: str, done: int, _total: int) -> None:
@@ -247,3 +248,32 @@ def test_a_count_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytes
     for name in table_infos(undisturbed):
         file = f"{name}.parquet"
         assert (capture.tables / file).read_bytes() == (undisturbed.tables / file).read_bytes(), name
+
+
+@pytest.mark.parametrize("edges", ["significant", "all"])
+def test_latents_that_never_fire_clearly_are_no_fault(tmp_path: Path, edges: Any) -> None:
+    from safetensors.numpy import save_file
+
+    # Every activation lies below the floor: pre-activations of one spread, cut at one of it.
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2000, 6)).astype(np.float16)
+    w_enc, b_enc = np.eye(6, dtype=np.float32), np.full(6, -0.4, np.float32)
+    a = np.maximum(x.astype(np.float32) @ w_enc + b_enc, 0)
+    rows = [{int(i): float(row[i]) for i in np.flatnonzero(row > 0)} for row in a]
+    np.savez(tmp_path / "acts.npz", **arrays_of(rows, 6, x=x))
+    save_file({"W_enc": w_enc, "b_enc": b_enc, "W_dec": w_enc}, tmp_path / "w.safetensors")
+    capture = import_activations(
+        tmp_path / "acts.npz", tmp_path / "c", release="test", sae_id="dim", weights=tmp_path / "w.safetensors"
+    )
+    count(capture, CountSettings(edges=edges))
+    assert read_table(capture, LATENTS).column("clear_firing_count").to_pylist() == [0] * 6
+    got = edges_of(capture)
+    assert len(got) == (15 if edges == "all" else 0)
+    assert (got["q"] == 1).all() or edges == "significant"
+
+
+def test_settings_that_cannot_be_counted_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, arrays_of([{0: 1.0}], 2**20 + 1))
+    with pytest.raises(InputError, match="1,048,576 latents"):
+        count(capture)
+    assert not capture.tables.exists()

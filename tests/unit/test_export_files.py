@@ -168,7 +168,7 @@ def test_neo4j_admin_files_hold_every_value(exported: dict[str, Path], wanted: d
     assert header.startswith("uid:ID(Latent),sae:string,index:long,firingCount:long,frequency:double,")
     assert "histogram:long[],dead:boolean,topTokens:string[]" in header
     header = (folder / "Latent-CO_FIRES-Latent.header.csv").read_text()
-    assert header.startswith(":START_ID(Latent),:END_ID(Latent),count:long,expected:double")
+    assert header.startswith(":START_ID(Latent),:END_ID(Latent),count:long,clearCount:long,weakOnly:boolean,expected:")
 
     def listed(text: str, kind: str) -> list[Any]:
         if text in (empty, one_empty):

@@ -287,3 +287,33 @@ def test_token_strata() -> None:
     assert far.tolist() == [(2**31 - 1) * 50_001 + 1]
     with pytest.raises(ValueError, match="twice"):
         token_strata(document, token, np.array([3, 9, 3], np.int32))
+
+
+def test_many_runs_on_the_disk_are_made_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cofire.ingest.strata.MAX_RUNS", 3)
+    rng = np.random.default_rng(5)
+    spilling, whole = StratumCounter(30, work=tmp_path, memory=2000), StratumCounter(30, work=None, memory=2000)
+    for _ in range(60):
+        fires = rng.random((20, 30)) < 0.2
+        indptr = np.concatenate([[0], np.cumsum(fires.sum(axis=1))]).astype(np.int64)
+        indices = np.nonzero(fires)[1].astype(np.int32)
+        stratum = np.sort(rng.integers(0, 40, 20)).astype(np.int64)
+        spilling.add(stratum, indptr, indices)
+        whole.add(stratum, indptr, indices)
+        assert len({path.name.split("-")[0] for path in tmp_path.rglob("*-0")}) < 4
+    spilling.save(tmp_path / "a")
+    whole.save(tmp_path / "b")
+
+    def rows(counter: StratumCounter) -> list[tuple[int, int, list[int], list[int]]]:
+        return [
+            (int(key), int(tokens), chunk.latents[low:high].tolist(), chunk.counts[low:high].tolist())
+            for chunk in counter.chunks()
+            for key, tokens, low, high in zip(
+                chunk.keys, chunk.tokens, chunk.indptr[:-1], chunk.indptr[1:], strict=True
+            )
+        ]
+
+    assert len(rows(whole)) == 40
+    assert rows(spilling) == rows(whole)
+    spilling.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -44,14 +44,24 @@ FdrOption = Annotated[
     float | None, typer.Option(help="False discovery rate (Benjamini-Hochberg).", show_default="0.01")
 ]
 WeakOption = Annotated[
-    bool, typer.Option("--weak", help="Keep the pairs that pass only with firings below the noise floor, flagged.")
+    bool | None,
+    typer.Option(
+        "--weak/--no-weak",
+        help="Keep the pairs that pass only with firings below the noise floor, flagged.",
+        show_default="no-weak",
+    ),
 ]
 TokenStrataOption = Annotated[
     int | None,
     typer.Option(help="Most frequent tokens that are strata of their own within a document.", show_default="0"),
 ]
-NoDenoiseOption = Annotated[
-    bool, typer.Option("--no-denoise", help="Judge clear firings with the interference of other latents in them.")
+DenoiseOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--denoise/--no-denoise",
+        help="Judge clear firings less the interference of other latents.",
+        show_default="denoise",
+    ),
 ]
 EngineOption = Annotated[Engine | None, typer.Option(help="Where pairs are counted.", show_default="local")]
 AddressOption = Annotated[
@@ -68,18 +78,18 @@ def _rule(
     min_count: int | None,
     min_log_odds: float | None,
     fdr: float | None,
-    weak: bool,
+    weak: bool | None,
     token_strata: int | None,
-    no_denoise: bool,
+    denoise: bool | None,
 ) -> dict[str, object]:
     """Return the settings of the edge rule, None where one is not given."""
     return {
         "min_count": min_count,
         "min_log_odds": min_log_odds,
         "fdr": fdr,
-        "weak": True if weak else None,
+        "weak": weak,
         "token_strata": token_strata,
-        "denoise": False if no_denoise else None,
+        "denoise": denoise,
     }
 
 
@@ -95,27 +105,31 @@ def count(
     min_count: MinCountOption = None,
     min_log_odds: MinLogOddsOption = None,
     fdr: FdrOption = None,
-    weak: WeakOption = False,
+    weak: WeakOption = None,
     token_strata: TokenStrataOption = None,
-    no_denoise: NoDenoiseOption = False,
+    denoise: DenoiseOption = None,
     engine: EngineOption = None,
     address: AddressOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Count which latents fire together, exactly, and keep the pairs that do so beyond their documents' topics."""
+    from cofire.ingest.count import check_count
     from cofire.ingest.count import count as count_capture
     from cofire.ingest.table_files import table_infos
     from cofire.store.ingest import count_engine, count_settings
 
-    rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, no_denoise)
+    rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, denoise)
     settings = settings_of(None, memory=memory, engine=engine, address=address, device=device, **rule)
     edges = _edges(edges, rule)
-    opened, engine_used = open_captures(captures), count_engine(settings)
-    with engine_used.ready():
+    opened, where = open_captures(captures), count_engine(settings)
+    rules = [count_settings(capture, settings, edges) for capture in opened]
+    for capture, one in zip(opened, rules, strict=True):
+        check_count(capture, one)
+    with where.ready():
         done = []
-        for capture in opened:
+        for capture, one in zip(opened, rules, strict=True):
             with stages(capture.uid) as progress:
-                done.append(count_capture(capture, count_settings(capture, settings, edges), progress, engine_used))
+                done.append(count_capture(capture, one, progress, where))
     for capture, anew in zip(opened, done, strict=True):
         figures = table_infos(capture)["edges"].figures
         notice(
@@ -162,9 +176,9 @@ def ingest(
     min_count: MinCountOption = None,
     min_log_odds: MinLogOddsOption = None,
     fdr: FdrOption = None,
-    weak: WeakOption = False,
+    weak: WeakOption = None,
     token_strata: TokenStrataOption = None,
-    no_denoise: NoDenoiseOption = False,
+    denoise: DenoiseOption = None,
     engine: EngineOption = None,
     address: AddressOption = None,
     device: DeviceOption = None,
@@ -173,11 +187,12 @@ def ingest(
     no_decoders: Annotated[bool, typer.Option("--no-decoders", help="Leave the decoder directions out.")] = False,
 ) -> None:
     """Count and analyse what is missing or stale, then load it into the store."""
+    from cofire.ingest.count import check_count
     from cofire.ingest.decoders import decoder_width
     from cofire.schema.cypher import MAX_DECODER_DIMS
-    from cofire.store.ingest import ingest_all
+    from cofire.store.ingest import count_engine, count_settings, ingest_all
 
-    rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, no_denoise)
+    rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, denoise)
     settings = settings_of(
         store,
         memory=memory,
@@ -194,6 +209,9 @@ def ingest(
     for capture in opened:
         if settings.decoders and (decoder_width(capture) or 0) > MAX_DECODER_DIMS:
             notice(f"{capture.uid}: its decoder directions have more than {MAX_DECODER_DIMS:,} numbers and stay out")
+    count_engine(settings).check()
+    for capture in opened:  # before a store is made
+        check_count(capture, count_settings(capture, settings, edges))
     with open_named(settings, create=True) as target:
         title = opened[0].uid if len(opened) == 1 else f"{len(opened)} SAEs"
         with stages(title) as progress:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.processors import processors
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -18,8 +18,8 @@ Singles = npt.NDArray[np.float32]
 def centroids(capture: CaptureDir, main_low: Floats) -> tuple[npt.NDArray[np.int64], Singles]:
     """Return the mean residual of each latent's main peak: over the stored tokens where its activation >= main_low.
 
-    The sums are float32 and made token by token in the order of the text, so they do not depend on the cut into shards.
-    Memory: 4 N d bytes, and one shard.
+    The sums are float64 and made token by token in the order of the text, so they do not depend on the cut into shards.
+    Memory: 12 N d bytes, and one shard.
 
     Args:
         capture: a capture with residuals.
@@ -33,13 +33,13 @@ def centroids(capture: CaptureDir, main_low: Floats) -> tuple[npt.NDArray[np.int
     """
     n_latents = len(main_low)
     tokens = np.zeros(n_latents, np.int64)
-    sums: Singles | None = None
-    threads = cpu_count() or 1
+    sums: Floats | None = None
+    threads = processors()
     # Each thread has its own latents, in turn, so that frequent ones are shared out.
     with ThreadPoolExecutor(threads) as pool:
         for shard, found in zip(capture.shards(), capture.residuals(), strict=True):
             if sums is None:
-                sums = np.zeros((n_latents, found.half.shape[1]), np.float32)
+                sums = np.zeros((n_latents, found.half.shape[1]))
             for rows, x in found.chunks():
                 parts = [
                     pool.submit(
@@ -50,10 +50,10 @@ def centroids(capture: CaptureDir, main_low: Floats) -> tuple[npt.NDArray[np.int
                 for part in parts:
                     part.result()
     if sums is None:
-        sums = np.zeros((n_latents, 0), np.float32)
+        sums = np.zeros((n_latents, 0))
     sums[tokens == 0] = np.nan
-    sums /= np.maximum(tokens, 1).astype(np.float32)[:, None]
-    return tokens, sums
+    sums /= np.maximum(tokens, 1)[:, None]
+    return tokens, sums.astype(np.float32)
 
 
 @njit(nogil=True, cache=True)
@@ -65,7 +65,7 @@ def _add(
     values: Singles,
     main_low: Floats,
     tokens: npt.NDArray[np.int64],
-    sums: Singles,
+    sums: Floats,
     first: int,
     step: int,
 ) -> None:

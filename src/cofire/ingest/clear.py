@@ -83,6 +83,8 @@ def clear_firings(
         CaptureError: a file of the capture is damaged.
     """
     shards = len(capture.manifest.shards)
+    if capture.has_residuals:
+        tell(0, shards)
     noise = capture_noise(capture, denoise=denoise)
     floor = np.maximum(threshold, noise.rest_m0 + CLEAR_SIGMAS * noise.rest_sigma0)
     found = {"off_median": noise.m0, "sigma0": noise.sigma0, "clear_floor": floor}
@@ -97,6 +99,9 @@ def clear_firings(
         ClearFirings(folder).put(number, values > lowest[shard.indices])
         tell(number + 1, shards)
     words = f"residuals of {noise.tokens:,} tokens"
+    unknown = int(np.isnan(floor).sum())
+    if unknown:
+        words += f" (too few where they are off for {unknown:,} latents)"
     if noise.interference is not None:
         words += ", firings judged less the interference of other latents"
     elif noise.plain is not None:

@@ -13,7 +13,6 @@ While b is off, the histogram of a is its own one (`latents.histogram`, each fou
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -40,6 +39,7 @@ from cofire.ingest.conditionals_kernel import (
     transpose,
     walk,
 )
+from cofire.ingest.processors import processors
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -148,7 +148,7 @@ class ConditionalCounter:
         self.a, self.b = a.astype(np.int32), b.astype(np.int32)
         self.threshold, self.mu = threshold.astype(np.float64), mu.astype(np.float64)
         self.main_low, self.high = main_low.astype(np.float64), high.astype(np.float64)
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or processors()
         # high = m 2^exponent with m < 1, so every activation is below 2^exponent.
         fires = np.isfinite(high) & (high > 0)
         self.exponent = np.frexp(np.where(fires, self.high, 1.0))[1].astype(np.int64)

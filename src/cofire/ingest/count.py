@@ -34,7 +34,7 @@ from cofire.ingest.candidates import candidates
 from cofire.ingest.capture_dir import CaptureDir, Shard
 from cofire.ingest.centroids import centroids
 from cofire.ingest.clear import ClearFirings, clear_firings
-from cofire.ingest.conditionals import ConditionalCounter, edge_blocks, join_blocks
+from cofire.ingest.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCounter, edge_blocks, join_blocks
 from cofire.ingest.edges import EdgeRule, Figures, LatentCounts, edges_table
 from cofire.ingest.engine import Engine
 from cofire.ingest.examples import ContextSampler, TokenCounter
@@ -75,9 +75,11 @@ def count(
     there are neither contexts nor conditionals; of the latents and edges, what `streaming.ABSENT` names is null.
 
     Cost: T L0^2 for the pairs, twice where the noise floor is known, the same over documents for E and V, and T L0 for
-    the rest, with T counted tokens of L0 firing latents. Memory: the bound of `settings` for the counters; besides, one
-    shard, the weights, the kept edges, 5 kB a latent, and 16 bytes for each distinct (latent, token) pair that occurs,
-    at moments five times that.
+    the rest, with T counted tokens of L0 firing latents; clear firings cost 4 L0^2 look-ups a token more.
+
+    Memory: the bound of `settings` for the counters. Besides: one shard, the weights, 5 kB a latent, 16 bytes for each
+    distinct (latent, token) pair that occurs, 300 MB for candidates, 40 bytes a candidate and 3 kB a kept edge; and
+    with residuals 32,768 of them twice, in float32, and 4 N^2 bytes (1 GiB at most) while clear firings are told.
 
     Args:
         capture: a complete capture.
@@ -90,14 +92,10 @@ def count(
 
     Raises:
         CaptureError: the capture is damaged, or another process is writing it.
-        InputError: strata of tokens are asked for where the token ids are not there, or no activations.
+        InputError: see `check_count`.
     """
     settings = settings or CountSettings()
-    if settings.token_strata and not capture.keeps_activations:
-        raise InputError(
-            f"--token-strata: {capture.path} was captured with --no-keep, which counts by document alone; "
-            "leave it out, or capture again without --no-keep"
-        )
+    check_count(capture, settings)
     made_from = counted_from(capture, settings)
     names = ["latents", "edges"]
     names += ["conditionals"] if capture.keeps_activations else []
@@ -123,6 +121,27 @@ def count(
         return True
 
 
+def check_count(capture: CaptureDir, settings: CountSettings) -> None:
+    """Check, before anything is written, that a capture can be counted with these settings.
+
+    Raises:
+        InputError: it cannot; the message says why.
+    """
+    if settings.token_strata and not capture.keeps_activations:
+        raise InputError(
+            f"--token-strata: {capture.path} was captured with --no-keep, which counts by document alone; "
+            "leave it out, or capture again without --no-keep"
+        )
+    if settings.token_strata and not capture.has_text:
+        raise InputError(
+            f"--token-strata: capture {capture.path} has no token ids; import it with token, or leave it out"
+        )
+    if capture.manifest.n_latents > MAX_LATENTS:
+        raise InputError(f"capture {capture.path} has more than {MAX_LATENTS:,} latents, the most that can be counted")
+    if capture.manifest.rows > MAX_TOKENS:
+        raise InputError(f"capture {capture.path} has more than {MAX_TOKENS:,} tokens, the most that can be counted")
+
+
 def counted_from(capture: CaptureDir, settings: CountSettings) -> str:
     """Return the fingerprint of what a count with these settings is made from."""
     running = capture.manifest.counts
@@ -141,7 +160,7 @@ def _count(capture: CaptureDir, settings: CountSettings, made_from: str, engine:
 
     first = _saved(work / "first.npz", lambda: first_pass(capture, shards("firings")))
     second = _saved(work / "second.npz", lambda: second_pass(capture, first, shards("spread"), engine.device))
-    clear = ClearFirings((work / "clear").absolute())
+    clear = ClearFirings((work / "clear").resolve())
     noise = _saved(
         work / "noise.npz",
         lambda: clear_firings(
@@ -182,7 +201,7 @@ def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str,
         scratch = work / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
-        return load_tally(counts, memory=settings.memory, work=scratch), None
+        return load_tally(counts, memory=settings.memory * 4 // 5, work=scratch), None
 
     found = candidates(
         tally_of_all,
@@ -255,7 +274,8 @@ def _tallies(
         walk,
         capture,
         work,
-        memory=settings.memory // 2 if clear else settings.memory,
+        # A tally takes a quarter more for its strata, and there are two where clear firings are counted.
+        memory=settings.memory * 4 // 5 // (2 if clear else 1),
         frequent=frequent_tokens(capture, settings.token_strata),
     )
     everything = walk("pairs", clear=None, tell=lambda done: progress("pairs", done, total))
@@ -265,17 +285,9 @@ def _tallies(
 
 
 def frequent_tokens(capture: CaptureDir, many: int) -> npt.NDArray[np.int32]:
-    """Return the ids of the `many` most frequent counted tokens, ties by id, ascending, int32.
-
-    Raises:
-        InputError: `many` is not 0 and the capture has no token ids.
-    """
+    """Return the ids of the `many` most frequent counted tokens, ties by id, ascending, int32."""
     if many == 0:
         return np.zeros(0, np.int32)
-    if not capture.has_text:
-        raise InputError(
-            f"--token-strata: capture {capture.path} has no token ids; import it with token, or leave it out"
-        )
     seen = np.zeros(0, np.int64)
     for shard in capture.shards():
         more = np.bincount(shard.token)

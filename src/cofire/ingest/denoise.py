@@ -12,7 +12,6 @@ parent, a neighbour), not chance.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from numba import njit
 
 from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.processors import processors
 
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -87,7 +87,7 @@ class Interference:
                 indptr[start : stop + 1] - low, indices[low:high], values[low:high], self.overlap, self.threshold
             )
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(processors()) as pool:
             return np.concatenate([np.zeros(0, np.float32), *pool.map(part, range(0, rows, _ROWS))])
 
     def unexplained(self, z: Singles, indptr: Ints, indices: Ints32, values: Singles) -> Singles:

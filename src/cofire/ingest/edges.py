@@ -142,9 +142,11 @@ def _q_values(found: Candidates, latents: LatentCounts, rule: EdgeRule, family: 
     live = int(np.count_nonzero(counts))
     if not found.files:
         return np.zeros(0)
-    p = np.asarray(found.column(f"{family}p"), np.float64)
-    p = np.where(np.asarray(found.column(f"{family}count")) >= rule.min_count, p, 1.0)
-    return benjamini_hochberg(p, live * (live - 1) // 2)
+    # Those with too few joint firings are last, at p = 1, and change no other q.
+    frequent = np.asarray(found.column(f"{family}count")) >= rule.min_count
+    q = np.ones(len(frequent))
+    q[frequent] = benjamini_hochberg(np.asarray(found.column(f"{family}p"))[frequent], live * (live - 1) // 2)
+    return q
 
 
 def _judged(columns: Arrays, found: Candidates, latents: LatentCounts, rule: EdgeRule) -> Arrays:
@@ -173,7 +175,9 @@ def _judged(columns: Arrays, found: Candidates, latents: LatentCounts, rule: Edg
     if found.clear_count is None:
         return {**everything, "pairs_weak_only": none}
     clear = family("clear_", found.clear_count)
-    weak = everything["pairs_passing"] & ~clear["pairs_passing"]
+    # Where every joint firing is clear, low activations are not what made it pass.
+    less = columns["clear_count"] < columns["count"]
+    weak = everything["pairs_passing"] & ~clear["pairs_passing"] & less
     # A weak-only edge is told as it is with all firings, which is what it stands on.
     measures = ("expected", "p", "q", "z", "log_odds", "log_odds_se")
     return {**clear, **{m: np.where(weak, everything[m], clear[m]) for m in measures}, "pairs_weak_only": weak}

@@ -24,21 +24,29 @@ class Engine:
     address: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
 
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        """Be connected while inside, so that several captures share one connection.
+    def check(self) -> None:
+        """Check what can be told without connecting.
 
         Raises:
-            InputError: there is no such device, an address is given without Ray, or Ray is not installed.
-            StoreError: the cluster cannot be reached.
+            InputError: there is no such device, or an address is given without Ray.
         """
         if self.device == "cuda":
             from cofire.ingest.model import choose_device
 
             choose_device(self.device)
+        if self.name == "local" and self.address is not None:
+            raise InputError("--address is of a Ray cluster: give --engine ray too, or leave it out")
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Be connected while inside, so that several captures share one connection.
+
+        Raises:
+            InputError: see `check`; or Ray is not installed.
+            StoreError: the cluster cannot be reached.
+        """
+        self.check()
         if self.name == "local":
-            if self.address is not None:
-                raise InputError("--address is of a Ray cluster: give --engine ray too, or leave it out")
             yield
             return
         from cofire.ingest.ray_cluster import cluster

@@ -11,7 +11,6 @@ so neither shards, chunks, threads, memory nor the order of merging change E and
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from cofire.ingest.processors import processors
 from cofire.ingest.strata import StratumCounter
 
 Floats = npt.NDArray[np.float64]
@@ -73,7 +73,7 @@ def expected_joint(strata: StratumCounter, a: Ints, b: Ints, threads: int | None
     local[asked] = np.arange(len(asked), dtype=np.int32)
     partner = local[b]
     first = np.searchsorted(local[a], np.arange(len(asked) + 1)).astype(np.int64)
-    workers = threads or len(os.sched_getaffinity(0))
+    workers = threads or processors()
     with ThreadPoolExecutor(workers) as pool:
         for chunk in strata.chunks():
             arrays = _by_latent(chunk.indptr, chunk.latents, chunk.counts, local, len(asked))

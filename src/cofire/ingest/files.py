@@ -72,3 +72,12 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as hex digits."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def to_disk(path: Path) -> None:
+    """Have a file, or which names a directory holds, written to the disk itself before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

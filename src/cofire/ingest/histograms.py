@@ -86,7 +86,7 @@ class _Counted:
         self._counts = np.zeros(n_latents * BINS, np.int64)
 
     def add(self, indices: npt.NDArray[np.int32], values: npt.NDArray[np.float32]) -> None:
-        self._counts += np.bincount(self._place(indices, values.astype(np.float64)), minlength=len(self._counts))
+        np.add.at(self._counts, self._place(indices, values.astype(np.float64)), 1)
 
     def counts(self) -> Ints:
         return self._counts.reshape(-1, BINS)

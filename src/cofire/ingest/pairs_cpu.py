@@ -12,7 +12,6 @@ Threads take consecutive latents; integers add up the same in any order.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections import deque
@@ -37,6 +36,7 @@ from cofire.ingest.pairs_kernels import (
     walk_into_triangle,
     walk_rows,
 )
+from cofire.ingest.processors import processors
 
 Unsigned = npt.NDArray[Any]
 Emit = Callable[[int, int, Ints, Latents, Ints], int]
@@ -67,7 +67,7 @@ class CpuPairCounter(PairCounter):
     def __init__(self, n_latents: int, memory: int, work: Path) -> None:
         super().__init__(n_latents)
         self._memory, self._work = memory, work
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = processors()
         self._dtype = np.uint16 if n_latents <= np.iinfo(np.uint16).max else np.uint32
         self._is_dense = self._triangle_fits(4)
         # The slab, not there until a row comes.

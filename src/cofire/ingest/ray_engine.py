@@ -166,6 +166,11 @@ def _open(walk: Walk) -> CaptureDir:
         raise InputError(f"node {host} has cofire {__version__}, the driver {walk.version}; install one on all nodes")
     if not (walk.capture / MANIFEST).is_file():
         raise CaptureError(f"node {host} does not see {walk.capture}; put the capture where all nodes see it")
+    if walk.clear is not None and not walk.clear.folder.is_dir():
+        raise CaptureError(
+            f"node {host} does not see {walk.clear.folder}; where clear firings are counted, all nodes must see "
+            "the same file system, not a copy of the capture"
+        )
     if sha256_of(walk.capture / MANIFEST) != walk.manifest:
         raise CaptureError(f"node {host} sees another capture at {walk.capture}; all nodes must see the same files")
     return CaptureDir.open(walk.capture)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -36,6 +37,8 @@ MAX_STRATUM = 2**31
 # less than four times that.
 ENTRY_BYTES = 64
 STRATUM_ENTRIES = 4
+MAX_RUNS = 32
+"""Runs on the disk are made one when there are so many."""
 # Sorting one latent of a stratum takes the time of looking at some 32 counters, one after another.
 SORT_STEPS = 32
 FORMAT = 1
@@ -58,6 +61,10 @@ class Strata:
     indptr: Ints
     latents: Ints32
     counts: Ints32
+
+    def arrays(self) -> tuple[Ints, Ints, Ints, Ints32, Ints32]:
+        """Return the arrays in order."""
+        return self.keys, self.tokens, self.indptr, self.latents, self.counts
 
     def rows(self, start: int, stop: int) -> Strata:
         """Return the rows start..stop-1, as views."""
@@ -83,6 +90,7 @@ class StratumCounter:
         self._work = work
         self._folder: Path | None = None
         self._runs: list[Strata] = []
+        self._runs_made = 0
         self._held: list[Strata] = []
         self._held_bytes = 0
 
@@ -131,7 +139,10 @@ class StratumCounter:
 
     def chunks(self) -> Iterator[Strata]:
         """Yield all strata once, in ascending order, as many at a time as the memory bound allows."""
-        runs = self._runs + self._held
+        return self._read_together(self._runs + self._held, len(self._runs))
+
+    def _read_together(self, runs: list[Strata], on_disk: int) -> Iterator[Strata]:
+        """Yield the strata of some runs, the first `on_disk` of them files."""
         at = [0] * len(runs)
         while any(start < len(run.keys) for start, run in zip(at, runs, strict=True)):
             end = _chunk_end(runs, at, self._chunk_weight)
@@ -141,7 +152,7 @@ class StratumCounter:
                 if stop > at[number]:
                     part = run.rows(at[number], stop)
                     # What is on the disk is read once, here.
-                    parts.append(Strata(*map(np.array, astuple(part))) if number < len(self._runs) else part)
+                    parts.append(Strata(*map(np.array, part.arrays())) if number < on_disk else part)
                     at[number] = stop
             yield _summed(parts, self.n_latents)
 
@@ -152,7 +163,7 @@ class StratumCounter:
             with part.open("wb") as handle:
                 _write(handle, np.array([FORMAT, self.n_latents, self.tokens], np.int64))
                 for chunk in self.chunks():
-                    for array in astuple(chunk):
+                    for array in chunk.arrays():
                         _write(handle, array)
                 _write(handle, np.zeros(0, np.int64))  # no stratum: the end
 
@@ -206,7 +217,7 @@ class StratumCounter:
         self.tokens += tokens
 
     def _append(self, run: Strata) -> None:
-        size = sum(array.nbytes for array in astuple(run))
+        size = sum(array.nbytes for array in run.arrays())
         if self._work is not None and self._held and self._held_bytes + size > self.memory // 4:
             self._spill()
         self._held.append(run)
@@ -218,13 +229,38 @@ class StratumCounter:
             self._folder = Path(tempfile.mkdtemp(prefix="strata-", dir=self._work))
         merged = _summed(self._held, self.n_latents)
         self._held, self._held_bytes = [], 0
-        on_disk: list[Any] = []
-        for number, array in enumerate(astuple(merged)):
-            path = self._folder / f"{len(self._runs)}-{number}.npy"
-            np.save(path, array, allow_pickle=False)
-            # An empty file cannot be mapped.
-            on_disk.append(np.load(path, mmap_mode="r", allow_pickle=False) if len(array) else array)
-        self._runs.append(Strata(*on_disk))
+        self._runs.append(self._on_disk(iter([merged])))
+        # Each run keeps five files open.
+        if len(self._runs) == MAX_RUNS:
+            joined = self._on_disk(self._read_together(self._runs, MAX_RUNS))
+            for number in range(self._runs_made - MAX_RUNS - 1, self._runs_made - 1):
+                for path in self._folder.glob(f"{number}-*"):
+                    path.unlink()
+            self._runs = [joined]
+
+    def _on_disk(self, chunks: Iterator[Strata]) -> Strata:
+        """Write strata, in ascending order, to the files of a new run, and return them mapped."""
+        if self._folder is None:
+            raise RuntimeError("there is no directory to spill to")
+        paths = [self._folder / f"{self._runs_made}-{array}" for array in range(5)]
+        self._runs_made += 1
+        end = 0
+        with ExitStack() as stack:
+            files = [stack.enter_context(path.open("wb")) for path in paths]
+            np.zeros(1, np.int64).tofile(files[2])
+            for chunk in chunks:
+                arrays: list[npt.NDArray[Any]] = list(chunk.arrays())
+                arrays[2] = chunk.indptr[1:] + end
+                for file, array in zip(files, arrays, strict=True):
+                    array.tofile(file)
+                end += int(chunk.indptr[-1])
+        kinds = (np.int64, np.int64, np.int64, np.int32, np.int32)
+        # An empty file cannot be mapped.
+        mapped: list[Any] = [
+            np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
+            for path, kind in zip(paths, kinds, strict=True)
+        ]
+        return Strata(*mapped)
 
 
 def token_strata(document: Ints32, token: Ints32, frequent: Ints32) -> Ints:

@@ -12,7 +12,6 @@ the activations (see `ABSENT`) cannot be had.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,12 +24,12 @@ import numpy.typing as npt
 
 from cofire.ingest.capture_dir import Shard
 from cofire.ingest.examples import TokenCounter
-from cofire.ingest.files import sha256_of, write_atomically
+from cofire.ingest.files import sha256_of, to_disk, write_atomically
 from cofire.ingest.manifest import CountsInfo, Manifest
 from cofire.ingest.passes import Arrays
 from cofire.ingest.places import Place
 from cofire.ingest.resume import CHECKPOINT, COUNTS, PART, SPILL, count_folders
-from cofire.ingest.tally import CHECKPOINT_SECONDS, Tally
+from cofire.ingest.tally import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, Tally
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,8 +39,6 @@ ABSENT = (
 )
 """What a count of running counts cannot give, as it is stored with the SAE in the place of its noise floor."""
 
-CHECKPOINT_SHARE = 0.1
-"""Checkpoints may take this share of the time."""
 
 _TALLY, _MOMENTS, _TOKENS = "tally", "moments.npz", "tokens.npz"
 _NO_STRATA_OF_TOKENS = np.zeros(0, np.int32)
@@ -153,7 +150,7 @@ class RunningCounts:
         write_atomically(folder / _MOMENTS, write)
         self.tokens.save(folder / _TOKENS)
         for path in (*folder.rglob("*"), folder):
-            _to_disk(path)
+            to_disk(path)
 
     def close(self) -> None:
         """Give up the memory and the spilled files."""
@@ -264,7 +261,7 @@ def checkpoint(capture: Path, manifest: Manifest, running: RunningCounts) -> Non
     hashes = {path.relative_to(part).as_posix(): sha256_of(path) for path in files}
     name = f"{COUNTS}/{CHECKPOINT}{running.shards:05d}"
     part.rename(capture / name)
-    _to_disk(capture / COUNTS)
+    to_disk(capture / COUNTS)
     before = manifest.counts
     manifest.counts = CountsInfo(
         folder=name, shards=running.shards, rows=running.rows, firings=running.firings, sha256=hashes
@@ -277,11 +274,3 @@ def checkpoint(capture: Path, manifest: Manifest, running: RunningCounts) -> Non
 def _for_pairs(memory: int) -> int:
     """Return the share of the joint firings; a tally takes a quarter of it more for its strata."""
     return memory * 4 // 5
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

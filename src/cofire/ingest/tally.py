@@ -3,7 +3,7 @@
 1. Of each shard all firings are taken, or the clear ones (`clear`).
 2. Joint firings go to a `PairCounter`, firings per stratum to a `StratumCounter`. A stratum is a document, or what a
    frequent token is in a document.
-3. Once a minute, and at the end of a walk that took longer, all of it is put on the disk. A walk that was killed goes
+3. Once a minute, or more rarely where that takes long, all of it is put on the disk. A walk that was killed goes
    on from there.
 """
 
@@ -18,14 +18,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir, Shard
 from cofire.ingest.clear import ClearFirings
+from cofire.ingest.files import to_disk
 from cofire.ingest.pairs import PairCounter, pair_counter
 from cofire.ingest.strata import StratumCounter, token_strata
 
 Ints = npt.NDArray[np.int64]
 
 CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SHARE = 0.1
+"""Of the time, how much saving may take: what takes long to save is saved more rarely than once a minute."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,17 @@ class Tally:
 
     @classmethod
     def load(cls, folder: Path, *, memory: int, work: Path, device: str = "cpu") -> Tally:
-        """Return what `save` wrote into `folder`; the arguments are those of `empty`."""
+        """Return what `save` wrote into `folder`; the arguments are those of `empty`.
+
+        Raises:
+            CaptureError: a file is damaged.
+        """
+        try:
+            firing_count = np.load(folder / "firing_count.npy")
+        except (ValueError, EOFError, OSError) as error:
+            raise CaptureError(f"{folder} cannot be read ({error}); remove it and count again") from error
         return cls(
-            np.load(folder / "firing_count.npy"),
+            firing_count,
             PairCounter.load(folder / "pairs", memory=memory, work=work, device=device),
             StratumCounter.load(folder / "strata", memory=memory // 4, work=work),
         )
@@ -98,8 +110,10 @@ class Tally:
         """Write it into a new directory."""
         folder.mkdir(parents=True)
         np.save(folder / "firing_count.npy", self.firing_count)
+        to_disk(folder / "firing_count.npy")
         self.pairs.save(folder / "pairs")
         self.strata.save(folder / "strata")
+        to_disk(folder)
 
 
 def tally(
@@ -136,13 +150,14 @@ def tally(
         counted = Tally.empty(n, memory=memory, work=scratch, device=device)
     else:
         counted = Tally.load(saved, memory=memory, work=scratch, device=device)
-    begun = time.monotonic()
+    begun, cost = time.monotonic(), 0.0
     for number, shard in enumerate(capture.shards(done), start=done + 1):
         counted.add(shard, frequent, None if clear is None else clear.of(number - 1, len(shard.indices)))
-        last = number == len(capture.manifest.shards)
-        if time.monotonic() - begun > CHECKPOINT_SECONDS:
+        saving = time.monotonic()
+        if saving - begun > max(CHECKPOINT_SECONDS, cost / CHECKPOINT_SHARE):
             save_walk(counted, work, name, number)
-            begun = time.monotonic() if not last else begun
+            begun = time.monotonic()
+            cost = begun - saving
         tell(number)
     return counted
 
@@ -154,6 +169,7 @@ def save_walk(counted: Tally, work: Path, name: str, shards: int) -> None:
     counted.save(part)
     before = list(_saves(work, name))
     part.rename(work / f"{name}-{shards}")
+    to_disk(work)
     for _, old in before:
         shutil.rmtree(old)
 

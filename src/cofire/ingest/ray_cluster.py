@@ -26,7 +26,6 @@ RETRIES = 3
 SCRATCH_SECONDS = 60.0
 """How old a task's directory is at least that is taken for that of a killed one."""
 ENVIRONMENT = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what Ray's own code tells of lost nodes does not go to the terminal
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to Ray's makers
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # no code is uploaded
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # CUDA_VISIBLE_DEVICES stays, and no warning speaks of it

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -17,8 +17,9 @@ from cofire.errors import CaptureError
 from cofire.ingest.capture import capture as capture_text
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.encode import Encoded, select_residuals
+from cofire.ingest.hashing import place_hash
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.residuals import place_hash, residual_sample, sampled, to_half, to_single
+from cofire.ingest.residuals import residual_sample, sampled, to_half, to_single
 from cofire.ingest.resume import clear, verify
 from reference import EXAMPLES, Reference
 
@@ -29,6 +30,8 @@ def with_x(seed: int, d: int = 5, **more: Any) -> dict[str, Any]:
     return arrays | {"x": np.random.default_rng(seed).normal(size=(rows, d)).astype(np.float16)}
 
 
+@example(np.full((1, 1), np.finfo(np.float32).max))
+@example(np.full((1, 1), np.finfo(np.float32).min))
 @given(
     hnp.arrays(
         np.float32,

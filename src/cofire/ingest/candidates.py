@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from cofire.ingest.expected import ONE, expected_joint
 from cofire.ingest.files import write_parquet, write_text
-from cofire.ingest.pairs import PairBlock
+from cofire.ingest.pairs import RowReader
 from cofire.ingest.significance import poisson_tail
 from cofire.ingest.tally import Tally
 
@@ -104,14 +104,15 @@ def _judged(columns: dict[str, Ints], everything: Tally, clear: Tally | None) ->
 
 def _pieces(everything: Tally, clear: Tally | None, least: int) -> Iterator[tuple[int, int, dict[str, Ints]]]:
     """Yield (rows done, pairs that co-fired, columns a, b, count, clear_count), some PAIRS_AT_ONCE at a time."""
-    clear_rows = None if clear is None else _Rows(clear.pairs.blocks())
+    clear_rows = None if clear is None else RowReader(clear.pairs.blocks())
     parts: list[dict[str, Ints]] = []
     size = met = stop = 0
     for block in everything.pairs.blocks(least):
-        keys = _keys(block)
+        keys = _keys(block.start, block.indptr, block.latent)
         part = {"a": keys >> 32, "b": keys & 0xFFFFFFFF, "count": block.count}
         if clear_rows is not None:
-            part["clear_count"] = _look_up(keys, *clear_rows.take(block.start, block.stop))
+            indptr, latent, count = clear_rows.take(block.start, block.stop)
+            part["clear_count"] = _look_up(keys, _keys(block.start, indptr, latent), count)
         parts.append(part)
         met, size, stop = met + block.co_fired, size + len(keys), block.stop
         if size >= PAIRS_AT_ONCE:
@@ -125,10 +126,10 @@ def _joined(parts: list[dict[str, Ints]]) -> dict[str, Ints]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _keys(block: PairBlock) -> Ints:
-    """Return a << 32 | b of every pair, ascending."""
-    a = np.repeat(np.arange(block.start, block.stop, dtype=np.int64), np.diff(block.indptr))
-    return (a << 32) | block.latent.astype(np.int64)
+def _keys(start: int, indptr: Ints, latent: npt.NDArray[np.int32]) -> Ints:
+    """Return a << 32 | b of every pair of the rows from `start` on, ascending."""
+    a = np.repeat(np.arange(start, start + len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+    return (a << 32) | latent.astype(np.int64)
 
 
 def _look_up(keys: Ints, known: Ints, counts: Ints) -> Ints:
@@ -137,25 +138,3 @@ def _look_up(keys: Ints, known: Ints, counts: Ints) -> Ints:
         return np.zeros(len(keys), np.int64)
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.where(known[place] == keys, counts[place], 0)
-
-
-class _Rows:
-    """Pairs of any ascending ranges of rows, from blocks that are cut otherwise."""
-
-    def __init__(self, blocks: Iterator[PairBlock]) -> None:
-        self.blocks = blocks
-        self.block: PairBlock | None = None
-
-    def take(self, start: int, stop: int) -> tuple[Ints, Ints]:
-        """Return (keys, counts) of the rows start..stop-1."""
-        keys, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        while start < stop:
-            if self.block is None or self.block.stop <= start:
-                self.block = next(self.blocks)
-                continue
-            end = min(stop, self.block.stop)
-            rows = slice(self.block.indptr[start - self.block.start], self.block.indptr[end - self.block.start])
-            keys.append(_keys(self.block)[rows])
-            counts.append(self.block.count[rows])
-            start = end
-        return np.concatenate(keys), np.concatenate(counts)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cofire.errors import InputError
 from cofire.ingest.capture_dir import Shard
+from cofire.ingest.csr import pick_rows
 from cofire.ingest.model import LanguageModel
 from cofire.ingest.quiet import quiet
 from cofire.ingest.residuals import sampled
@@ -211,11 +212,8 @@ def _take(rows: Rows, order: npt.NDArray[np.int64]) -> Rows:
 
 def _reorder(parts: list[Encoded], order: npt.NDArray[np.int64]) -> Encoded:
     """Concatenate CSR parts and take the rows `order` of the whole."""
-    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
-    starts = np.cumsum(lengths) - lengths
-    indptr = np.zeros(len(order) + 1, np.int64)
-    np.cumsum(lengths[order], out=indptr[1:])
-    entries = np.repeat(starts[order] - indptr[:-1], lengths[order]) + np.arange(indptr[-1])
+    lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.indptr) for part in parts)])
+    indptr, entries = pick_rows(np.cumsum(lengths), order)
     wanted = np.concatenate([part.sampled for part in parts])
     stored = (np.cumsum(wanted) - wanted)[order][wanted[order]]
     return Encoded(

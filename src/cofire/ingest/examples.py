@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from cofire.ingest.capture_dir import Shard
 from cofire.ingest.files import write_atomically
+from cofire.ingest.hashing import mix, place_hash
 from cofire.schema.tables import CONTEXTS, TOKENS
 
 Floats = npt.NDArray[np.float64]
@@ -156,7 +157,7 @@ class ContextSampler:
         ).astype(np.int64)
         # A latent whose firings are all alike has one slice; call it the top one.
         part[self.high[latent] == self.low[latent]] = CONTEXTS_PER_LATENT - 1
-        chance = _hash(document, position, latent)
+        chance = mix(place_hash(document, position) ^ latent.astype(np.uint64)).astype(np.float64) / 2.0**64
         priority = np.where(part == CONTEXTS_PER_LATENT - 1, -values, chance)
         slot = latent * CONTEXTS_PER_LATENT + part
         found = np.flatnonzero(priority < self.priority[slot])
@@ -212,17 +213,3 @@ def context_text(tokens: npt.NDArray[np.int32], position: int, texts: Mapping[in
     words = [token_text(int(t), texts) for t in tokens[max(0, position - WINDOW) : position + WINDOW + 1]]
     at = min(position, WINDOW)
     return "".join([*words[:at], "«", words[at], "»", *words[at + 1 :]])
-
-
-def _hash(document: npt.NDArray[np.int32], position: npt.NDArray[np.int32], latent: Ints) -> Floats:
-    """Return a number in [0, 1) for each firing, from its document, position and latent."""
-    place = (document.astype(np.uint64) << np.uint64(32)) ^ position.astype(np.uint64)
-    return _mix(_mix(place) ^ latent.astype(np.uint64)).astype(np.float64) / 2.0**64
-
-
-def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Scramble 64 bits (splitmix64's finaliser: Steele, Lea and Flood 2014)."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

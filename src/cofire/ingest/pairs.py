@@ -52,6 +52,29 @@ class PairBlock:
     co_fired: int
 
 
+class RowReader:
+    """Reads rows in order, in ranges of any size, from blocks that are cut otherwise."""
+
+    def __init__(self, blocks: Iterator[PairBlock]) -> None:
+        """Start at the first row of `blocks`."""
+        self._blocks = blocks
+        self._block = next(blocks)
+
+    def take(self, start: int, stop: int) -> tuple[Ints, Latents, Ints]:
+        """Return indptr [stop-start+1], latent and count of rows start..stop-1; the next call goes on at `stop`."""
+        lengths, latents, counts = [np.zeros(1, np.int64)], [], []
+        while True:
+            block = self._block
+            first, last = max(start, block.start) - block.start, min(stop, block.stop) - block.start
+            low, high = block.indptr[first], block.indptr[last]
+            lengths.append(np.diff(block.indptr[first : last + 1]))
+            latents.append(block.latent[low:high])
+            counts.append(block.count[low:high])
+            if stop <= block.stop:
+                return np.cumsum(np.concatenate(lengths)), np.concatenate(latents), np.concatenate(counts)
+            self._block = next(self._blocks)
+
+
 class PairCounter(ABC):
     """Counts joint firings of all pairs of N latents; a context manager that closes itself.
 

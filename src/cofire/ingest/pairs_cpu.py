@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cofire.ingest.pairs import Ints, Latents, PairBlock, PairCounter, SavedPairs, write_pairs
+from cofire.ingest.pairs import Ints, Latents, PairBlock, PairCounter, RowReader, SavedPairs, write_pairs
 from cofire.ingest.pairs_kernels import (
     SENTINELS,
     add_rows,
@@ -262,7 +262,7 @@ class CpuPairCounter(PairCounter):
 
     def _run_blocks(self, min_count: int) -> Iterator[PairBlock]:
         n = self.n_latents
-        runs = [_Rows(SavedPairs(path)) for path in self._runs]
+        runs = [RowReader(SavedPairs(path).blocks()) for path in self._runs]
         rows: dict[int, tuple[Ints, Latents, Ints]] = {}
 
         def emit(start: int, stop: int, indptr: Ints, latent: Latents, count: Ints) -> int:
@@ -314,28 +314,6 @@ class CpuPairCounter(PairCounter):
                     yield made.popleft().result()
             while made:
                 yield made.popleft().result()
-
-
-class _Rows:
-    """Reads a run's rows in order."""
-
-    def __init__(self, saved: SavedPairs) -> None:
-        self._blocks = saved.blocks()
-        self._block = next(self._blocks)
-
-    def take(self, start: int, stop: int) -> tuple[Ints, Latents, Ints]:
-        """Return indptr [stop-start+1], latent and count of rows start..stop-1; the next call goes on at `stop`."""
-        lengths, latents, counts = [np.zeros(1, np.int64)], [], []
-        while True:
-            block = self._block
-            first, last = max(start, block.start) - block.start, min(stop, block.stop) - block.start
-            low, high = block.indptr[first], block.indptr[last]
-            lengths.append(np.diff(block.indptr[first : last + 1]))
-            latents.append(block.latent[low:high])
-            counts.append(block.count[low:high])
-            if stop <= block.stop:
-                return np.cumsum(np.concatenate(lengths)), np.concatenate(latents), np.concatenate(counts)
-            self._block = next(self._blocks)
 
 
 def _ranges(cost: Ints, most: int) -> list[tuple[int, int]]:

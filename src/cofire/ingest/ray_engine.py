@@ -32,7 +32,7 @@ from cofire.ingest.clear import ClearFirings
 from cofire.ingest.files import sha256_of
 from cofire.ingest.manifest import MANIFEST
 from cofire.ingest.ray_cluster import RETRIES, cluster, scratch
-from cofire.ingest.tally import CHECKPOINT_SECONDS, Tally, last_saved, save_walk
+from cofire.ingest.tally import CHECKPOINT_SECONDS, Tally, begin_walk, save_walk
 
 State = dict[str, npt.NDArray[np.uint8]]
 """A saved tally: the bytes of each of its files, by path."""
@@ -110,17 +110,10 @@ def ray_tally(
         StoreError: the cluster could not be reached, or workers kept dying.
         CofireError: a task failed otherwise.
     """
-    scratch = work / f"{name}.scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    done, saved = last_saved(work, name)
     n = capture.manifest.n_latents
     # What joins is held beside what it joins.
     half = memory // 2
-    if saved is None:
-        counted = Tally.empty(n, memory=half, work=scratch)
-    else:
-        counted = Tally.load(saved, memory=half, work=scratch)
+    done, counted, spill = begin_walk(work, name, n, memory=half)
     total = len(capture.manifest.shards)
     if done == total:
         return counted
@@ -129,7 +122,7 @@ def ray_tally(
     begun = time.monotonic()
     with cluster(address):
         for stop, state in _waves([shard.rows for shard in capture.manifest.shards], done, walk, tell):
-            _join(counted, state, scratch / "wave", half)
+            _join(counted, state, spill / "wave", half)
             if time.monotonic() - begun > CHECKPOINT_SECONDS:
                 save_walk(counted, work, name, stop)
                 begun = time.monotonic() if stop < total else begun
@@ -193,8 +186,7 @@ def _gpu() -> bool:
 def _packed(counted: Tally, folder: Path) -> State:
     """Save a tally into a new directory and close it; return the files, mapped: they need not stay on the disk."""
     counted.save(folder)
-    counted.pairs.close()
-    counted.strata.close()
+    counted.close()
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     # A plain array of bytes goes to the object store as it is, without a copy in between.
     return {path.relative_to(folder).as_posix(): np.asarray(np.memmap(path, np.uint8, "r")) for path in files}
@@ -215,8 +207,7 @@ def _join(counted: Tally, state: State, folder: Path, memory: int) -> None:
     """Add a saved tally to `counted`."""
     other = _unpacked(state, folder, memory)
     counted.merge(other)
-    other.pairs.close()
-    other.strata.close()
+    other.close()
     shutil.rmtree(folder)
 
 

@@ -20,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import CaptureError
+from cofire.ingest.csr import pick_rows
 from cofire.ingest.files import sha256_of, write_atomically
+from cofire.ingest.hashing import place_hash
 from cofire.ingest.manifest import ResidualInfo
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ __all__ = [
     "RESIDUAL_SHARE",
     "Residuals",
     "Sample",
-    "place_hash",
     "read_residuals",
     "residual_sample",
     "sampled",
@@ -98,7 +99,7 @@ class Sample:
     def lowest(self, limit: int) -> Sample:
         """Return the rows of the `limit` lowest hashes, by hash."""
         order = np.argsort(self.hash)[:limit]
-        indptr, entries = _entries_of(self.indptr, order)
+        indptr, entries = pick_rows(self.indptr, order)
         return Sample(
             self.hash[order],
             self.half[order],
@@ -120,7 +121,7 @@ def residual_sample(capture: CaptureDir, limit: int) -> Sample:
     kept: list[Sample] = []
     for shard, found in zip(capture.shards(), capture.residuals(), strict=True):
         rows = found.rows.astype(np.int64)
-        indptr, entries = _entries_of(shard.indptr, rows)
+        indptr, entries = pick_rows(shard.indptr, rows)
         here = Sample(
             place_hash(shard.document[rows], shard.position[rows]),
             found.half,
@@ -147,29 +148,6 @@ def _join(parts: list[Sample]) -> Sample:
         np.concatenate([part.indices for part in parts]),
         np.concatenate([part.values for part in parts]),
     )
-
-
-def _entries_of(
-    indptr: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the row pointer of the CSR rows `rows`, and where their entries stand in the whole."""
-    lengths = np.diff(indptr)[rows]
-    of_rows = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return of_rows, np.repeat(indptr[rows] - of_rows[:-1], lengths) + np.arange(of_rows[-1])
-
-
-def place_hash(document: npt.NDArray[np.int32], position: npt.NDArray[np.int32]) -> npt.NDArray[np.uint64]:
-    """Return a hash of each token's place, uint64 [R]: splitmix64's finaliser (Steele, Lea and Flood 2014), one to one.
-
-    Args:
-        document: int32 [R], >= 0.
-        position: int32 [R], >= 0.
-    """
-    x = (document.astype(np.uint64) << np.uint64(32)) ^ position.astype(np.uint64)
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def sampled(
@@ -204,8 +182,12 @@ def to_half(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDArray[n
 
 
 def to_single(half: npt.NDArray[np.float16], exponent: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-    """Return half * 2^exponent, float32 [r, d]."""
-    return np.ldexp(half.astype(np.float32), exponent[:, None].astype(np.int32))
+    """Return half * 2^exponent, float32 [r, d], all finite where half is."""
+    with np.errstate(over="ignore"):
+        x = np.ldexp(half.astype(np.float32), exponent[:, None].astype(np.int32))
+    # Numbers within 2^-12 of float32's largest were rounded up to 2^128.
+    largest = np.finfo(np.float32).max
+    return np.clip(x, -largest, largest, out=x)
 
 
 def write_residuals(capture: Path, number: int, rows: npt.NDArray[np.int32], x: npt.NDArray[Any]) -> ResidualInfo:

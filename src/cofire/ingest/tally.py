@@ -141,15 +141,7 @@ def tally(
         tell: called with the number of shards done.
         device: see `Tally.empty`.
     """
-    n = capture.manifest.n_latents
-    scratch = work / f"{name}.scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    done, saved = last_saved(work, name)
-    if saved is None:
-        counted = Tally.empty(n, memory=memory, work=scratch, device=device)
-    else:
-        counted = Tally.load(saved, memory=memory, work=scratch, device=device)
+    done, counted, _ = begin_walk(work, name, capture.manifest.n_latents, memory=memory, device=device)
     begun, cost = time.monotonic(), 0.0
     for number, shard in enumerate(capture.shards(done), start=done + 1):
         counted.add(shard, frequent, None if clear is None else clear.of(number - 1, len(shard.indices)))
@@ -160,6 +152,17 @@ def tally(
             cost = begun - saving
         tell(number)
     return counted
+
+
+def begin_walk(work: Path, name: str, n_latents: int, *, memory: int, device: str = "cpu") -> tuple[int, Tally, Path]:
+    """Return the number of shards the walk of this name has done, its tally, and an empty directory to spill into."""
+    scratch = work / f"{name}.scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    done, saved = _last_saved(work, name)
+    if saved is None:
+        return done, Tally.empty(n_latents, memory=memory, work=scratch, device=device), scratch
+    return done, Tally.load(saved, memory=memory, work=scratch, device=device), scratch
 
 
 def save_walk(counted: Tally, work: Path, name: str, shards: int) -> None:
@@ -174,7 +177,7 @@ def save_walk(counted: Tally, work: Path, name: str, shards: int) -> None:
         shutil.rmtree(old)
 
 
-def last_saved(work: Path, name: str) -> tuple[int, Path | None]:
+def _last_saved(work: Path, name: str) -> tuple[int, Path | None]:
     """Return how far the walk of this name was when it was last saved into `work`, and where it was: 0 and None."""
     return max(_saves(work, name), default=(0, None), key=lambda found: found[0])
 

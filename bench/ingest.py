@@ -57,7 +57,7 @@ from cofire.ingest.text import open_text
 from cofire.ingest.tokens import shards_of, tokenise, windows
 from cofire.settings import load_settings
 from cofire.store import open_store
-from cofire.store.ingest import cluster_settings, count_settings, ingest_all
+from cofire.store.ingest import analysis_settings, count_settings, ingest_all
 
 GOAL = 1.10
 LEGS = ["model", "encode", "full"]
@@ -130,8 +130,7 @@ class Legs:
             for one in made:
                 stages.timed(COUNT, count)(one, count_settings(one, load_settings(), None))
             for one in made:
-                resolution, seed = cluster_settings(one, load_settings())
-                stages.timed(ANALYZE, analyze)(one, resolution=resolution, seed=seed)
+                stages.timed(ANALYZE, analyze)(one, analysis_settings(one, load_settings()))
         self.made = made
         self.stages.append(stages)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples" / "smollm2"
 DEMO = {"tests/integration/test_ask.py", "tests/integration/test_demo.py"}
 """They share one run of scripts/demo, which takes minutes."""
+
+# Hundreds of tests load a small capture; what twenty runs and two hundred rewires give has tests of its own.
+os.environ.update(COFIRE_RUNS="2", COFIRE_REWIRES="3")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -56,7 +56,8 @@ def report_data(
             "log_odds": rng.uniform(3, 6, len(pairs)),
         }
     )
-    clusters, members = find_clusters(UID, edges)
+    found = find_clusters(UID, edges, resolution=0.7)
+    clusters, members = found.clusters, found.members
     live = range(n - dead)
     token_rows = [(i, k, text, 90 - k) for i in live for k, text in enumerate(texts)]
     context_rows = [

@@ -6,7 +6,7 @@ credentials have the names that Neo4j's own tools use.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -14,13 +14,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from cofire.errors import InputError
 
 TOML_FILE = "cofire.toml"
-
-DEFAULT_RESOLUTION = 0.7
-"""The pairs inside a cluster, absent ones included, average at least this log_odds. A spoke of log_odds w holds to its
-hub while the star has fewer than 1 + w / 0.7 latents (4 at w > 2.1, 9 at w > 5.6). Chosen on a BatchTopK SAE of
-SmolLM2 (layer 12, 2,048 latents) under an earlier edge rule (count >= 20, lift >= 2; 39,741 tokens, 144,879 edges):
-0.3 gave one cluster of a third of the latents, 1 and more no star. Under the present rule (59,978 tokens, 113,277
-edges) it gives 164 clusters, of them 9 cliques, 7 stars and 4 paths."""
 
 
 class Settings(BaseSettings):
@@ -48,9 +41,14 @@ class Settings(BaseSettings):
     token_strata: int = Field(
         default=0, ge=0, le=100_000, description="frequent tokens that are strata of their own within a document"
     )
-    resolution: float = Field(default=DEFAULT_RESOLUTION, gt=0, description="CPM resolution of the clusters")
+    resolution: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        default="auto", description="resolution of the clusters; auto: a sweep over 30 of them"
+    )
+    objective: Literal["cpm", "modularity"] = Field(default="cpm", description="what Leiden maximises")
+    runs: int = Field(default=20, ge=2, le=1000, description="Leiden runs at each resolution of the sweep")
+    rewires: int = Field(default=200, ge=2, le=100_000, description="rewired graphs that clusters are compared with")
     decoders: bool = Field(default=True, description="load the decoder directions of SAEs that have weights")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the clusters")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the analyses")
 
     @classmethod
     def settings_customise_sources(

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from query_view import MEASURES
-from query_worlds import DELETING, LOADING, READY, STRUCTURES, TEXTS, Row, World
+from query_worlds import DELETING, FUNCTIONS, LOADING, READY, SHAPE, STRUCTURES, TEXTS, Row, World
 
 SAES = (*READY, LOADING, DELETING, "rel/unknown")
 # Some are words of a world, some mean something to a full-text index or to Cypher.
@@ -64,6 +64,13 @@ def all_cases(name: str, world: World) -> list[Row]:
         "cluster_card": clusters,
         "cluster_edges": clusters,
         "cluster_mates": limited(alive),
+        "cluster_numbers": clusters,
+        "cluster_tree": limited(crossed(plain, "min_size", (2, 4, 7))),
+        "clusters_above_null": limited(crossed(crossed(plain, "by", SHAPE), "min_z", (-1.0, 3.0))),
+        "clusters_by_function": limited(
+            crossed(listed, "function", ("ambiguity",))
+            + crossed(crossed(plain, "function", tuple(FUNCTIONS)), "min_p", (0.0, 0.5, 0.75))
+        ),
         "cluster_neighbours": limited(crossed(clusters, "min_log_odds", STRENGTHS)),
         "common_neighbours": limited(pairs),
         "common_tokens": limited(pairs),
@@ -95,6 +102,7 @@ def all_cases(name: str, world: World) -> list[Row]:
         ),
         "mirrored_clusters": limited(two),
         "mirrors_of_cluster": limited(clusters),
+        "motif_counts": limited(crossed(plain, "min_z", (None, 0.0, 3.0))),
         "most_connected_latents": limited(plain),
         "nearest_decoders": crossed(alive, "limit", (1, 2, 5, 10, 1000)),
         "open_triads_at_latent": limited(motifs),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from query_oracle_edges import edges_among
-from query_view import Rows, View, camel, cut, null_last, pick
-from query_worlds import Row, World
+from query_view import Rows, View, cut, null_last, pick, ready_saes
+from query_worlds import FUNCTIONS, SHAPE, Row, World, camel
 
 
 def _cluster_row(view: View, uid: str, columns: str) -> Row:
@@ -16,7 +16,7 @@ def hub_and_spoke_clusters(
 ) -> Rows:
     view = View(world, sae)
     rows = []
-    for uid, cluster in view.clusters.items():
+    for uid, cluster in view.finest.items():
         if cluster["size"] >= min_size and (cluster["centralization"] or -1) >= min_centralization:
             order = sorted(view.inside(uid), key=lambda i: -view.partners_inside(i, uid))
             rows.append(
@@ -31,7 +31,7 @@ def clique_clusters(world: World, sae: str, min_clique_share: float, min_size: i
     view = View(world, sae)
     rows = [
         _cluster_row(view, uid, "size structure density max_clique_share transitivity") | _members(view, uid, n_tokens)
-        for uid, cluster in view.clusters.items()
+        for uid, cluster in view.finest.items()
         if cluster["size"] >= min_size and (cluster["maxCliqueShare"] or -1) >= min_clique_share
     ]
     return cut(sorted(rows, key=lambda r: (-r["density"], -r["size"], r["cluster"])), limit)
@@ -46,7 +46,7 @@ def densest_clusters(world: World, sae: str, structure: str | None, min_size: in
     view = View(world, sae)
     columns = "size structure density centralization transitivity max_clique_share gini"
     rows = []
-    for uid, cluster in view.clusters.items():
+    for uid, cluster in view.finest.items():
         if cluster["size"] >= min_size and structure in (None, cluster["structure"]):
             edges = sum(view.partners_inside(i, uid) for i in view.inside(uid)) // 2
             rows.append(_cluster_row(view, uid, columns) | {"edges": edges} | _members(view, uid, n_tokens))
@@ -157,3 +157,61 @@ def bridge_latents(world: World, cluster: str, min_log_odds: float | None, limit
                 | {"top_tokens": view.tokens(i)}
             )
     return cut(sorted(rows, key=lambda r: (-r["links"], r["index"])), limit)
+
+
+def cluster_numbers(world: World, cluster: str) -> Rows:
+    view = _view_of_cluster(world, cluster)
+    if cluster not in view.clusters:
+        return []
+    columns = [c for name in SHAPE for c in (name, f"{name}_z")]
+    columns += ["size", "level", "parent", "resolution", "stability", "structure", "structure_p", "function"]
+    columns += [f"p_{name}" for name in FUNCTIONS]
+    return [pick(view.clusters[cluster], {c: camel(c) for c in columns})]
+
+
+def cluster_tree(world: World, sae: str, min_size: int, limit: int) -> Rows:
+    view = View(world, sae)
+    rows = []
+    for uid, cluster in view.clusters.items():
+        held = [c for c, row in view.clusters.items() if row["parent"] == uid]
+        if cluster["size"] >= min_size:
+            rows.append(
+                _cluster_row(view, uid, "level size structure parent")
+                | {"children": sorted(held, key=lambda c: (-view.clusters[c]["size"], c))}
+                | {"lone_members": cluster["size"] - sum(view.clusters[c]["size"] for c in held)}
+            )
+    return cut(sorted(rows, key=lambda r: (-r["level"], -r["size"], r["cluster"])), limit)
+
+
+def clusters_above_null(world: World, sae: str, by: str, min_z: float, n_tokens: int, limit: int) -> Rows:
+    view = View(world, sae)
+    rows = [
+        _cluster_row(view, uid, "size structure") | {"value": cluster[camel(by)], "z": cluster[f"{camel(by)}Z"]}
+        | _members(view, uid, n_tokens)
+        for uid, cluster in view.finest.items()
+        if (cluster[f"{camel(by)}Z"] or -99.0) >= min_z
+    ]  # fmt: skip
+    return cut(sorted(rows, key=lambda r: (-r["z"], -r["size"], r["cluster"])), limit)
+
+
+def clusters_by_function(
+    world: World, sae: str, function: str, min_p: float, min_size: int, n_tokens: int, limit: int
+) -> Rows:
+    view = View(world, sae)
+    rows = []
+    for uid, cluster in view.finest.items():
+        p = cluster[f"p{function.capitalize()}"]
+        if cluster["size"] >= min_size and p is not None and p >= min_p:
+            rows.append(_cluster_row(view, uid, "size function structure") | {"p": p} | _members(view, uid, n_tokens))
+    return cut(sorted(rows, key=lambda r: (-r["p"], -r["size"], r["cluster"])), limit)
+
+
+def motif_counts(world: World, sae: str, min_z: float | None, limit: int) -> Rows:
+    found = [row for row in world.motif_counts.values() if row["sae"] == sae and sae in ready_saes(world)]
+    columns = ["kind", "size", "count", "null_mean", "null_sd", "z", "rewires"]
+    rows = [
+        pick(row, {c: camel(c) for c in columns})
+        for row in found
+        if min_z is None or (row["z"] is not None and row["z"] >= min_z)
+    ]
+    return cut(sorted(rows, key=lambda r: (null_last(r["z"]), r["kind"], r["size"])), limit)

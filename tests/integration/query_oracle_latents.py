@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from query_view import Rows, View, camel, cut, pick, ready_saes
-from query_worlds import World
+from query_view import Rows, View, cut, pick, ready_saes
+from query_worlds import World, camel
 
 
 def saes(world: World) -> Rows:
@@ -18,7 +18,8 @@ def sae_summary(world: World, sae: str) -> Rows:
     view, row = View(world, sae), world.saes[sae]
     partners = {i: len(view.neighbours(i)) for i in view.latents}
     dead = {i for i, latent in view.latents.items() if latent["dead"]}
-    structures = [c["structure"] for c in view.clusters.values()]
+    fine = [c for c in view.clusters.values() if c["level"] == 0]
+    structures = [c["structure"] for c in fine]
     return [
         {
             "latents": len(view.latents),
@@ -27,10 +28,10 @@ def sae_summary(world: World, sae: str) -> Rows:
             "clustered": len(view.members),
             "edges": len(view.edges),
             "most_partners": max(partners.values()),
-            "clusters": len(view.clusters),
-            "largest_cluster": max((c["size"] for c in view.clusters.values()), default=0),
+            "clusters": len(fine),
+            "largest_cluster": max((c["size"] for c in fine), default=0),
         }
-        | {s: structures.count(s) for s in ("hub_and_spoke", "clique", "path", "mixed", "too_small")}
+        | {s: structures.count(s) for s in ("hub_and_spoke", "clique", "path", "core_periphery", "mixed", "too_small")}
         | {"tokens": row["tokens"], "documents": row["documents"], "firings": row["firings"], "mean_l0": row["meanL0"]}
     ]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from query_oracle_latents import sae_summary
-from query_view import Rows, View, camel, cut, pick, ready_saes
-from query_worlds import Row, World
+from query_view import Rows, View, cut, pick, ready_saes
+from query_worlds import Row, World, camel
 
 
 def _both_ready(world: World, sae_a: str, sae_b: str) -> bool:

@@ -38,6 +38,7 @@ class View:
         self.latents = {i: row for (s, i), row in world.latents.items() if ready and s == sae}
         self.edges = {(a, b): row for (s, a, b), row in world.edges.items() if ready and s == sae}
         self.clusters = {c: row for c, row in world.clusters.items() if ready and row["sae"] == sae}
+        self.finest = {c: row for c, row in self.clusters.items() if row["level"] == 0}
         self.members = {i: member for (s, i), member in world.members.items() if ready and s == sae}
         self.fires_on = {(i, t): row for (s, i, t), row in world.fires_on.items() if ready and s == sae}
 
@@ -102,8 +103,3 @@ def cut(rows: Rows, limit: int) -> Rows:
 def null_last(value: Any) -> tuple[bool, float]:
     """A sort key: largest first, null last."""
     return (value is None, 0 if value is None else -value)
-
-
-def camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)

@@ -16,9 +16,10 @@ from typing import Any
 from cofire.ingest.load import words_of
 from cofire.schema.base import Node, Relationship
 from cofire.schema.cypher import create_nodes, create_relationships
-from cofire.schema.nodes import CLUSTER, CONTEXT, LATENT, PEAK, PEAK_CLUSTER, SAE, TOKEN
+from cofire.schema.nodes import CLUSTER, CONTEXT, LATENT, MOTIF_COUNT, PEAK, PEAK_CLUSTER, SAE, TOKEN
 from cofire.schema.relationships import (
     CO_FIRES,
+    COUNTED_IN,
     FIRES_ON,
     HAS_PEAK,
     IN,
@@ -26,6 +27,7 @@ from cofire.schema.relationships import (
     MIRRORS,
     OF,
     PARENT_OF,
+    PART_OF,
     PEAK_CO_FIRES,
     PEAK_IN,
     SHOWN_BY,
@@ -51,7 +53,13 @@ LARGE = (2**53 + 1, 2**53 + 2, 2**62 + 1, 2**63 - 2, 2**63 - 1)
 LOG_ODDS = (-0.5, 0.0, 1.0, 1.5, 1.5, 2.25, 3.0)
 PROBABILITIES = (0.25, 0.5, 0.75, 0.75, 1.0)
 SHARES = (0.125, 0.25, 0.5, 0.8, 0.875, 1.0)
-STRUCTURES = ("hub_and_spoke", "clique", "path", "mixed")
+STRUCTURES = ("hub_and_spoke", "clique", "path", "mixed", "core_periphery")
+SHAPE = (
+    "density", "centralization", "strength_centralization", "transitivity", "core_periphery", "max_clique_share",
+    "gini",
+)  # fmt: skip
+FUNCTIONS = ("composition", "ambiguity", "hierarchy")
+Z = (None, -0.5, 2.5, 4.0, 4.0)
 
 Row = dict[str, Any]
 
@@ -68,6 +76,7 @@ class World:
     contexts: list[tuple[str, int, Row, Row]] = field(default_factory=list)
     clusters: dict[str, Row] = field(default_factory=dict)
     members: dict[tuple[str, int], tuple[str, Row]] = field(default_factory=dict)
+    motif_counts: dict[str, Row] = field(default_factory=dict)
     # The rest is what `add_links` adds. A latent is (SAE, index), a peak (SAE, index, number).
     parents: dict[tuple[str, int, int], Row] = field(default_factory=dict)
     matches: dict[tuple[tuple[str, int], tuple[str, int]], Row] = field(default_factory=dict)
@@ -196,7 +205,7 @@ def random_edge(rng: random.Random) -> Row:
 def _add_clusters(world: World, uid: str, rng: random.Random, alive: list[int]) -> None:
     left = [i for i in alive if i % 5 != 4]
     number = 0
-    roles = (("hub", "spoke"), ("member", "member"), ("member", "member"), ("core", "member"))
+    roles = (("hub", "spoke"), ("member", "member"), ("member", "member"), ("member", "member"), ("core", "member"))
     while len(left) >= 2:
         size = min(len(left), rng.choice([2, 3, 4, 5, 6]))
         cluster = f"{uid}/c-{rng.randrange(16**12):012x}"
@@ -207,16 +216,50 @@ def _add_clusters(world: World, uid: str, rng: random.Random, alive: list[int]) 
 
         world.clusters[cluster] = {
             "uid": cluster, "sae": uid, "size": size, "resolution": 0.5, "seed": 0,
-            "structure": "too_small" if small else STRUCTURES[number % 4], "density": number_or_null((0.5, 1.0)),
+            "structure": "too_small" if small else STRUCTURES[number % 5], "density": number_or_null((0.5, 1.0)),
             "centralization": number_or_null((0.25, 0.8, 1.0)), "gini": number_or_null((0.25, 0.5)),
             "transitivity": number_or_null((0.0, 1.0), small or rng.random() < 0.3),
-            "maxCliqueShare": number_or_null((0.5, 0.8, 1.0)),
+            "maxCliqueShare": number_or_null((0.5, 0.8, 1.0)), "level": 0, "parent": None,
+            **_judged(rng, small=small),
         }  # fmt: skip
         for position, index in enumerate(left[:size]):
-            role = "member" if small else roles[number % 4][position > 0]
+            role = "member" if small else roles[number % 5][position > 0]
             world.members[uid, index] = (cluster, {"role": role, "strength": rng.choice([1.0, 2.0, 2.5])})
         left = left[size:]
         number += 1
+    fine = [c for c, row in world.clusters.items() if row["sae"] == uid]
+    for first in range(0, len(fine) - 1, 3):  # each third cluster is in none
+        coarse, held = f"{uid}/c-{rng.randrange(16**12):012x}", fine[first : first + 2]
+        world.clusters[coarse] = {
+            "uid": coarse, "sae": uid, "size": sum(world.clusters[c]["size"] for c in held) + rng.choice([0, 2]),
+            "resolution": 0.25, "seed": 0, "structure": "mixed", "density": 0.5, "centralization": 0.25, "gini": 0.25,
+            "transitivity": None, "maxCliqueShare": 0.5, "level": 1, "parent": None, **_judged(rng, small=False),
+        }  # fmt: skip
+        for cluster in held:
+            world.clusters[cluster]["parent"] = coarse
+    for kind, size in (("star", 4), ("clique", 3), ("clique", 4), ("path", 4), ("bifan", 4)):
+        motif = f"{uid}/motif/{kind}/{size}"
+        world.motif_counts[motif] = {
+            "uid": motif, "sae": uid, "kind": kind, "size": size, "count": rng.choice([0, 7, *LARGE]),
+            "nullMean": rng.choice([None, 2.5]), "nullSd": rng.choice([None, 1.5]), "z": rng.choice(Z), "rewires": 20,
+        }  # fmt: skip
+
+
+def _judged(rng: random.Random, *, small: bool) -> Row:
+    """What nulls and functions say of a cluster; any of it may be null."""
+    numbers = {"strengthCentralization": (0.25, 0.5), "corePeriphery": (0.5, 1.0), "structureP": PROBABILITIES}
+    return (
+        {name: None if small else rng.choice(values) for name, values in numbers.items()}
+        | {f"{camel(name)}Z": None if small else rng.choice(Z) for name in SHAPE}
+        | {"stability": rng.choice([None, 0.75, 1.0]), "function": rng.choice([None, "unclear", *FUNCTIONS])}
+        | {f"p{name.capitalize()}": rng.choice([None, *PROBABILITIES]) for name in FUNCTIONS}
+    )
+
+
+def camel(name: str) -> str:
+    """The property of a column: log_odds -> logOdds."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
 
 
 def load_world(store: Store, world: World) -> None:
@@ -240,6 +283,7 @@ def load_world(store: Store, world: World) -> None:
             nodes(TOKEN, tokens),
             nodes(CONTEXT, [context for _, _, _, context in world.contexts]),
             nodes(CLUSTER, list(world.clusters.values())),
+            nodes(MOTIF_COUNT, list(world.motif_counts.values())),
             nodes(PEAK, list(world.peaks.values())),
             nodes(PEAK_CLUSTER, list(world.peak_clusters.values())),
             links(OF, [(uid(sae, i), sae, {}) for sae, i in world.latents]),
@@ -247,6 +291,8 @@ def load_world(store: Store, world: World) -> None:
             links(FIRES_ON, [(uid(sae, i), uid("m", t), row) for (sae, i, t), row in world.fires_on.items()]),
             links(SHOWN_BY, [(uid(sae, i), context["uid"], shown) for sae, i, shown, context in world.contexts]),
             links(IN, [(uid(sae, i), cluster, row) for (sae, i), (cluster, row) in world.members.items()]),
+            links(PART_OF, [(c, row["parent"], {}) for c, row in world.clusters.items() if row["parent"]]),
+            links(COUNTED_IN, [(motif, row["sae"], {}) for motif, row in world.motif_counts.items()]),
             links(PARENT_OF, [(uid(sae, a), uid(sae, b), row) for (sae, a, b), row in world.parents.items()]),
             links(MATCHES, [(uid(*a), uid(*b), row) for (a, b), row in world.matches.items()]),
             links(MIRRORS, [(a, b, row) for (a, b), row in world.mirrors.items()]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,11 @@ def test_a_half_loaded_sae_is_seen_by_nobody(store: Store, tmp_path: Path, neo4j
         seen.append(kb.saes()["uid"].tolist())
 
     from cofire.analysis.analyze import analyze
+    from cofire.analysis.settings import AnalysisSettings
     from cofire.ingest.count import count
 
     count(half)
-    analyze(half, resolution=1.0, seed=0)
+    analyze(half, AnalysisSettings(resolution=1.0, seed=0, rewires=3))
     with KnowledgeBase(store.location, username=neo4j_server.username, password=neo4j_server.password) as kb:
         load_sae(store, load_plan(half), progress=look)
         assert len(seen) > 5
@@ -137,18 +139,25 @@ def test_a_refused_load_leaves_the_tables(store: Store, tmp_path: Path) -> None:
         ingest(capture, store, Settings(min_count=30))
 
 
-def test_each_setting_is_kept_by_itself(tmp_path: Path) -> None:
+def test_each_setting_is_kept_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cofire.analysis.analyze import analyze
+    from cofire.analysis.settings import AnalysisSettings
     from cofire.ingest.count import CountSettings, count
-    from cofire.store.ingest import cluster_settings, count_settings
+    from cofire.store.ingest import analysis_settings, count_settings
 
+    for name in ("COFIRE_RUNS", "COFIRE_REWIRES"):
+        monkeypatch.delenv(name)
     capture = make_capture(tmp_path, random_arrays(1))
     count(capture, CountSettings(min_count=7, min_log_odds=1.5))
-    analyze(capture, resolution=0.3, seed=5)
+    analyze(capture, AnalysisSettings(resolution=0.3, objective="modularity", seed=5, rewires=3))
     kept = count_settings(capture, Settings(min_count=9), None)
     assert (kept.edges, kept.min_count, kept.min_log_odds) == ("significant", 9, 1.5)
-    assert cluster_settings(capture, Settings(seed=6)) == (0.3, 6)
-    assert cluster_settings(capture, Settings()) == (0.3, 5)
+    before = AnalysisSettings(resolution=0.3, objective="modularity", seed=5, rewires=3)
+    assert analysis_settings(capture, Settings()) == before
+    assert analysis_settings(capture, Settings(seed=6)) == replace(before, seed=6)
+    assert analysis_settings(capture, Settings(resolution="auto", rewires=9)) == replace(
+        before, resolution=None, rewires=9
+    )
 
 
 def test_replacing_an_import_brings_its_texts(store: Store, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def parameters(kb: KnowledgeBase, name: str) -> list[dict[str, Any]]:
             "sae_b": [SAE_18],
             "word": ["sister", "s", "no such word"],
             "phrase": ["sister", "'s"],
+            "function": ["composition", "ambiguity", "hierarchy"],
         }
         if parameter.name in choices:
             sets = [{**one, parameter.name: value} for one in sets for value in choices[parameter.name]]

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from query_worlds import LOADING, READY, World, load_world, make_world
 
+from builders import make_capture, random_arrays
+from cofire.analysis.motif_sources import capture_motif_counts, capture_sources, searches_over, stream_found
 from cofire.analysis.motifs import Kind
 from cofire.cli import run
 from cofire.errors import QueryError, StoreError
 from cofire.queries.library import find_query
-from cofire.queries.motif_search import best_motifs, store_sources, stream_motifs
+from cofire.queries.motif_search import best_motifs, store_motif_counts, store_sources, stream_motifs
+from cofire.settings import Settings
 from cofire.store import Store
+from cofire.store.ingest import ingest
 from cofire.store.versions import ensure_schema
 
 
@@ -197,3 +202,22 @@ def test_the_command_searches_a_store(
     assert said.out.count("path") == 50
     assert run([*where, "--sae", "rel/layer_1/width_16K"]) == 2
     assert "did you mean rel/layer_1/width_16k?" in capsys.readouterr().err
+
+
+def test_the_store_and_the_capture_agree_on_what_stands_out(store: Store, tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, random_arrays(3, n_latents=30))
+    ingest(capture, store, Settings(), edges="all")
+    sources = store_sources(store)
+    counts = store_motif_counts(store, sources)
+    assert sorted(counts[capture.uid], key=repr) == sorted(capture_motif_counts([capture])[capture.uid], key=repr)
+    by_store = searches_over(counts, sources, "clique", 3, 6, 0.5)
+    by_capture = searches_over(capture_motif_counts([capture]), capture_sources([capture]), "clique", 3, 6, 0.5)
+    assert [search.sizes for search in by_store] == [search.sizes for search in by_capture] != [()]
+    found = [list(stream_found(searches, "clique")) for searches in (by_store, by_capture)]
+    assert found[0] == found[1] != []
+
+
+def test_a_store_without_motif_counts_says_what_to_do(store: Store) -> None:
+    load(store, World(saes=make_world(14, 8, 0.0).saes))
+    with pytest.raises(QueryError, match=r"has no motif counts in .*--only nulls.*--replace"):
+        store_motif_counts(store, store_sources(store, sae=READY[0]))

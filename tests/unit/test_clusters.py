@@ -1,4 +1,7 @@
-"""Planted clusters are found, and the tables depend on the edges, the resolution and the seed alone."""
+"""Planted clusters are found at one resolution; the tables depend on the edges, the resolution and the seed alone.
+
+Clusters of the sweep: test_sweep.py.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cofire.analysis.clusters import find_clusters
+from cofire.analysis import clusters as module
 from cofire.errors import InputError
 from cofire.schema.tables import CLUSTERS, MEMBERS
 
 UID = "release/blocks.12"
+
+
+def find_clusters(uid, edges, *, resolution=0.7, **options):
+    found = module.find_clusters(uid, edges, resolution=resolution, **options)
+    assert (found.figures, found.sweep) == ({"levels": 1}, [])
+    return found.clusters, found.members
 
 
 def table(rows):
@@ -49,7 +58,14 @@ def test_a_star_a_clique_and_a_pair_by_hand():
         5: "clique",
         2: "too_small",
     }
-    assert {(row["resolution"], row["seed"]) for row in by_size.values()} == {(0.5, 3)}
+    assert {(row["resolution"], row["seed"], row["level"]) for row in by_size.values()} == {(0.5, 3, 0)}
+    assert {(row["parent"], row["stability"]) for row in by_size.values()} == {(None, None)}
+    assert (by_size[4]["strength_centralization"], by_size[4]["core_periphery"]) == (
+        pytest.approx(0.8666667),
+        pytest.approx(1),
+    )
+    assert 0.5 < by_size[5]["structure_p"] <= 1
+    assert by_size[2]["structure_p"] is None
     assert (by_size[4]["density"], by_size[4]["centralization"]) == (0.5, 1.0)
     assert by_size[2]["density"] is None
     told = {row["latent"]: (row["role"], row["strength"]) for row in members.to_pylist()}
@@ -170,8 +186,25 @@ def test_a_missing_column_is_named():
 
 
 @pytest.mark.parametrize(
-    "options", [{"resolution": -1}, {"resolution": math.nan}, {"resolution": math.inf}, {"seed": -1}, {"seed": 2**31}]
+    "options",
+    [
+        {"resolution": -1},
+        {"resolution": math.nan},
+        {"resolution": math.inf},
+        {"seed": -1},
+        {"seed": 2**31},
+        {"runs": 1},
+        {"objective": "surprise"},
+    ],
 )
-def test_resolution_and_seed_out_of_range_are_refused(options):
-    with pytest.raises(InputError, match=r"^(resolution|seed) "):
+def test_settings_out_of_range_are_refused(options):
+    with pytest.raises(InputError, match=r"^(resolution|seed|runs|objective) "):
         find_clusters(UID, table(PAIR), **options)
+
+
+def test_modularity_at_one_resolution():
+    blocks, rows = planted(3)
+    _, members = find_clusters(UID, table(rows), resolution=1, objective="modularity")
+    found = groups(members)
+    # Unlike CPM it may join planted blocks (its resolution limit), but it splits none here.
+    assert all(any(set(block) <= set(group) for group in found) for block in blocks)

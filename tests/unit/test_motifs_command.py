@@ -6,17 +6,22 @@ import csv
 import io
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from builders import make_capture, random_arrays
 from cofire.analysis.motif_sources import capture_sources
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count
+from cofire.ingest.table_files import save_tables
 from cofire.queries.motif_search import stream_motifs
+from cofire.schema.tables import MOTIF_COUNTS
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,52 @@ def test_parquet_goes_out_in_row_groups(captures: list[CaptureDir], monkeypatch:
     file = pq.ParquetFile(io.BytesIO(Out.buffer.getvalue()))
     assert file.metadata.num_row_groups == 3
     assert [row["size"] for row in file.read().to_pylist()] == [0, 1, 2, 3, 4]
+
+
+@pytest.fixture
+def compared(captures: list[CaptureDir], tmp_path: Path) -> CaptureDir:
+    """A capture with z-scores: cliques of 4 and 5 stand out, of 5 without a z; of 3 and 6 not; paths of 3 alone."""
+    rows = [
+        ("clique", 3, 900, 880.0, 10.0, 2.0),
+        ("clique", 4, 60, 20.0, 5.0, 8.0),
+        ("clique", 5, 7, 0.0, 0.0, None),
+        ("clique", 6, 2, None, None, None),
+        ("path", 3, 100, 900.0, 5.0, -160.0),
+    ]
+    names = ("kind", "size", "count", "null_mean", "null_sd", "z")
+    table = pa.Table.from_pylist(
+        [{**dict(zip(names, row, strict=True)), "rewires": 200} for row in rows], schema=MOTIF_COUNTS.arrow_schema()
+    )
+    capture = CaptureDir.open(shutil.copytree(captures[0].path, tmp_path / "capture"))
+    save_tables(capture, {"motif_counts": table}, "", {}, {})
+    return capture
+
+
+def test_min_z_leaves_out_the_sizes_that_chance_gives(compared: CaptureDir, run: Any) -> None:
+    bounds = ["--kind", "clique", "--min-size", "3", "--max-size", "6"]
+    every = [
+        motif.members
+        for _, motif in stream_motifs(capture_sources([compared]), "clique", min_size=3, max_size=6)
+        if len(motif.members) in (4, 5)
+    ]
+    assert {len(members) for members in every} == {4, 5}
+    out, _ = run(str(compared.path), *bounds, "--min-z", "3", "--limit", "0", "--format", "json")
+    found = [tuple(row["members"]) for row in json.loads(out)]
+    assert sorted(found) == sorted(every)
+    out, _ = run(str(compared.path), *bounds, "--min-z", "3", "--limit", "9", "--format", "json")
+    best = [row["score"] for row in json.loads(out)]
+    assert best == sorted(best, reverse=True)
+    assert len(best) == 9
+
+
+def test_min_z_says_where_nothing_stands_out(compared: CaptureDir, run: Any) -> None:
+    for arguments in (["--kind", "path", "--min-size", "3"], ["--kind", "star"]):
+        out, said = run(str(compared.path), *arguments, "--min-z", "3", "--format", "json")
+        assert json.loads(out) == []
+        assert "commoner than in rewired graphs" in said
+    out, said = run(str(compared.path), "--kind", "path", "--min-size", "5", "--min-z", "3", expect=2)
+    assert out == ""
+    assert "no z of a path of 5; there are those of sizes 3" in said
 
 
 @pytest.mark.parametrize("format_", ["json", "csv", "table"])
@@ -163,6 +214,8 @@ def test_values_that_are_not_finite_are_printed_as_without_streaming(
         (["--kind", "ring", "CAPTURE"], "ring"),
         (["--kind", "clique", "--by", "p", "CAPTURE"], "'p'"),
         (["--kind", "clique", "nowhere"], "no capture at nowhere"),
+        (["--kind", "clique", "--min-z", "3", "CAPTURE"], "--only nulls"),
+        (["--kind", "clique", "--min-z", "nan", "CAPTURE"], "--min-z is NaN"),
     ],
 )
 def test_wrong_input_is_one_line(captures: list[CaptureDir], run: Any, arguments: list[str], words: str) -> None:

@@ -101,8 +101,9 @@ def test_pictures_of_an_earlier_report_go_and_other_files_stay(tmp_path):
 def test_exact_shapes_are_drawn_largest_first(tmp_path):
     text, _ = written(report_data([*STAR, (20, 21), (20, 22), (20, 23)]), tmp_path)
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
-    assert "5 latents, a perfect star. The largest of 2 of this shape." in captions[4]
-    assert "4 latents, a perfect star. The next largest of 2 of this shape." in captions[5]
+    rule = "of 2 of this shape by centralisation, then size."
+    assert f"5 latents, centralisation 1.00, density 0.40. First {rule}" in captions[4]
+    assert f"4 latents, centralisation 1.00, density 0.50. Second {rule}" in captions[5]
 
 
 def test_the_nearest_cluster_is_drawn_and_said_to_be_so(tmp_path):
@@ -113,7 +114,7 @@ def test_the_nearest_cluster_is_drawn_and_said_to_be_so(tmp_path):
     assert "Nearest to a clique" in text
     name = "c-" + hashlib.sha256(b"0,1,2,3").hexdigest()[:12]
     assert (
-        "No cluster of 4 latents or more is exactly a hub-and-spoke cluster; drawn is the one with the highest "
+        "No cluster of 4 latents or more is a hub-and-spoke cluster; drawn is the one with the highest "
         f"centralisation. Cluster {name}: 4 latents, structure mixed, centralisation 0.67, density 0.67."
     ) in text
     assert "drawn is the one with the highest density." in text
@@ -124,7 +125,7 @@ def test_a_cluster_too_large_to_label_is_cut_and_said_to_be_so(tmp_path):
     assert "are drawn." not in written(big, tmp_path / "whole")[0]
     pairs = list(itertools.combinations(range(20), 2))
     text, _ = written(report_data(pairs, n=60), tmp_path / "cut")
-    assert "20 latents, all pairs joined." in text
+    assert "20 latents, centralisation 0.00, density 1.00." in text
     assert "Only the 16 latents of the greatest strength are drawn." in text
 
 

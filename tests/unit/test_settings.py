@@ -13,7 +13,15 @@ from cofire.settings import load_settings
 @pytest.fixture(autouse=True)
 def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("COFIRE_STORE", "COFIRE_MEMORY", "NEO4J_USERNAME", "NEO4J_PASSWORD", "NEO4J_DATABASE"):
+    for name in (
+        "COFIRE_STORE",
+        "COFIRE_MEMORY",
+        "COFIRE_RUNS",
+        "COFIRE_REWIRES",
+        "NEO4J_USERNAME",
+        "NEO4J_PASSWORD",
+        "NEO4J_DATABASE",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -1,19 +1,24 @@
-"""The structure label is right on every perfect shape, and never names anything else."""
+"""The structure label is right on every perfect shape and on noisy ones, and what is none of them is mixed."""
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections import Counter, defaultdict
 
 import igraph
 import numpy as np
 import pytest
 
 from cofire.analysis import structure as module
-from cofire.analysis.structure import Structure, structure
+from cofire.analysis.structure import NUMBERS, Structure, structure
 from cofire.errors import InputError
+from cofire.worlds import TEST_SEEDS
+from peer_formula import peer_scores
+from structure_graphs import clique, cycle, double_star, kite, moved, path, planted_or_not, random_graph, split, star
 
-SIZES = range(4, 41)
+SIZES = range(4, 61)
+NOISY = range(8, 61)
+SHAPES = ((star, "hub_and_spoke"), (clique, "clique"), (path, "path"))
 
 
 def describe(n, pairs, weights=None, members=None):
@@ -33,27 +38,25 @@ def shuffled(n, pairs, seed):
 
 
 def is_perfect(n, pairs):
-    """Whether a graph is a star, a clique or a path, told by isomorphism and not by degrees."""
+    """Whether a graph is a star, a clique, a path or a core with its periphery, told by isomorphism."""
     graph = igraph.Graph(n=n, edges=pairs)
-    shapes = (igraph.Graph.Star(n), igraph.Graph.Full(n), igraph.Graph.Ring(n, circular=False))
-    return any(graph.isomorphic(shape) for shape in shapes)
+    ideals = [star(n), clique(n), path(n), *(split(n, core) for core in range(2, n // 3 + 1))]
+    return any(graph.isomorphic(igraph.Graph(n=n, edges=ideal)) for ideal in ideals)
 
 
-def star(n):
-    return [(0, i) for i in range(1, n)]
-
-
-def clique(n):
-    return list(itertools.combinations(range(n), 2))
-
-
-def path(n):
-    return [(i, i + 1) for i in range(n - 1)]
-
-
-@pytest.mark.parametrize(("shape", "label"), [(star, "hub_and_spoke"), (clique, "clique"), (path, "path")])
+@pytest.mark.parametrize(("shape", "label"), SHAPES)
 def test_every_perfect_shape_is_named(shape, label):
     wrong = [n for n in SIZES if describe(n, shape(n)).label != label or shuffled(n, shape(n), n).label != label]
+    assert wrong == []
+
+
+def test_every_perfect_core_with_a_periphery_is_named():
+    wrong = []
+    for n in range(6, 61):
+        for core in range(2, n // 3 + 1):
+            found = describe(n, split(n, core))
+            if (found.label, found.roles) != ("core_periphery", ("core",) * core + ("member",) * (n - core)):
+                wrong.append((n, core))
     assert wrong == []
 
 
@@ -64,28 +67,61 @@ def test_large_perfect_shapes_are_named(n):
     assert describe(n, path(n)).label == "path"
 
 
+@pytest.mark.parametrize(("shape", "label"), SHAPES)
+def test_one_edge_in_ten_moved_leaves_the_name(shape, label):
+    """bench/structure.py prints the share at each size, and that of the peer's formula on the same graphs."""
+    right = {}
+    rng = np.random.default_rng([TEST_SEEDS[0], len(label)])
+    for n in NOISY:
+        drawn = [moved(n, shape(n), rng) for _ in range(60 if n <= 20 else 20)]
+        right[n] = np.mean([describe(n, pairs).label == label for pairs in drawn])
+    assert np.mean(list(right.values())) >= 0.95
+    # With so few draws a size of its own may stray; five together do not. Of a small star with one edge moved, though,
+    # 2 / (n - 1) are double stars.
+    least = 16 if label == "hub_and_spoke" else 8
+    assert min(np.mean([right[k] for k in range(n, n + 5)]) for n in range(least, 57)) >= 0.95
+
+
+def test_structure_p_is_calibrated():
+    """On a mixture of perfect, noisy and other graphs, the expected calibration error is at most .03."""
+    told, right = [], []
+    for seed in TEST_SEEDS:
+        rng = np.random.default_rng([seed, 5])
+        for _ in range(700):
+            n, pairs, label = planted_or_not(rng)
+            found = describe(n, pairs)
+            told.append(found.structure_p)
+            right.append(found.label == label)
+    bins = np.minimum((np.array(told) * 10).astype(int), 9)
+    gaps = [abs(np.mean(np.array(told)[bins == k]) - np.mean(np.array(right)[bins == k])) for k in np.unique(bins)]
+    error = float(np.average(gaps, weights=np.bincount(bins)[np.unique(bins)]))
+    assert error <= 0.03
+    assert np.mean(right) >= 0.95
+
+
 def test_cycles_are_mixed():
-    assert {describe(n, [*path(n), (n - 1, 0)]).label for n in SIZES} == {"mixed"}
+    assert {describe(n, cycle(n)).label for n in SIZES} == {"mixed"}
+
+
+def test_cycles_beside_loose_latents_are_mixed():
+    """A cycle beside a loose node or a shorter path has n - 1 edges and no degree above 2, as a path has."""
+    assert {describe(n, cycle(n - 1)).label for n in range(5, 61)} == {"mixed"}
+    assert describe(7, [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 6)]).label == "mixed"
 
 
 def test_double_stars_are_mixed():
-    labels = set()
-    for n in range(5, 41):
-        for left in range(1, n - 2):
-            pairs = [(0, 1), *((0, i) for i in range(2, 2 + left)), *((1, i) for i in range(2 + left, n))]
-            if not is_perfect(n, pairs):
-                labels.add(describe(n, pairs).label)
+    """Those whose smaller hub has one leaf too, although they are stars with one spoke moved."""
+    labels = {describe(n, double_star(n, left)).label for n in range(5, 61) for left in range(1, n - 2)}
     assert labels == {"mixed"}
 
 
 def test_paws_and_kites_are_mixed():
-    """A clique with one pendant, of any size; the paw is the one on four nodes."""
-    assert {describe(n, [*clique(n - 1), (0, n - 1)]).label for n in SIZES} == {"mixed"}
+    assert {describe(n, kite(n)).label for n in SIZES} == {"mixed"}
 
 
 @pytest.mark.parametrize("change", ["missing", "extra"])
-def test_one_edge_off_a_perfect_shape_is_mixed(change):
-    for n in range(5, 41):
+def test_below_eight_members_one_edge_off_a_perfect_shape_is_mixed(change):
+    for n in range(5, 8):
         if change == "missing":
             assert describe(n, star(n)[1:]).label == "mixed"
             assert describe(n, path(n)[1:]).label == "mixed"
@@ -95,32 +131,48 @@ def test_one_edge_off_a_perfect_shape_is_mixed(change):
             assert describe(n, [*path(n), (0, 2)]).label == "mixed"
 
 
-def test_degrees_of_a_path_without_its_connectedness_are_mixed():
-    """A cycle beside loose nodes or a shorter path has n - 1 edges and no degree above 2."""
-    for n in range(5, 41):
-        ring = [(i, (i + 1) % (n - 1)) for i in range(n - 1)]
-        assert describe(n, ring).label == "mixed"
-    assert describe(7, [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 6)]).label == "mixed"
+@pytest.mark.parametrize("n", range(4, 8))
+def test_small_random_graphs_are_mixed_unless_perfect(n):
+    rng = np.random.default_rng([TEST_SEEDS[0], n])
+    for density in np.arange(0.05, 1, 0.05):
+        for _ in range(20):
+            pairs = random_graph(n, density, rng)
+            assert (describe(n, pairs).label != "mixed") == is_perfect(n, pairs)
 
 
-@pytest.mark.parametrize("density", [0.05, 0.15, 0.3, 0.5, 0.7, 0.9, 0.97])
-def test_random_graphs_are_mixed(density):
-    checked = 0
-    for n in SIZES:
-        for seed in range(4):
-            rng = np.random.default_rng([n, seed, int(100 * density)])
-            pairs = [pair for pair in clique(n) if rng.random() < density]
-            if not is_perfect(n, pairs):
-                assert describe(n, pairs).label == "mixed"
-                checked += 1
-    assert checked > 120
+def test_random_graphs_are_mixed():
+    """From eight members on some are, by chance, a path with one edge moved, or a clique with one in ten missing."""
+    named = defaultdict(Counter)
+    for n in (8, 9, 10, 12, 15, 20, 30, 45, 60):
+        rng = np.random.default_rng([TEST_SEEDS[1], n])
+        for density in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75):
+            for _ in range(40 if n <= 12 else 10):
+                named[n][describe(n, random_graph(n, density, rng)).label] += 1
+    shares = {n: 1 - found["mixed"] / found.total() for n, found in named.items()}
+    assert shares[8] <= 0.06
+    assert all(share <= 0.03 for n, share in shares.items() if 8 < n <= 12)
+    assert all(share <= 0.01 for n, share in shares.items() if n > 12)
+
+
+def test_the_peer_formula_is_the_published_one():
+    """Three rows of its tables: a star and a path of four, a clique of five."""
+    published = {
+        (4, "star"): (0.737985, 0.527645, 0.734370),
+        (4, "path"): (0.607045, 0.531886, 0.861069),
+        (5, "clique"): (0.498784, 1, 0.501216),
+    }
+    shapes = {"star": star, "path": path, "clique": clique}
+    for (n, shape), scores in published.items():
+        assert list(peer_scores(n, shapes[shape](n)).values()) == pytest.approx(scores, abs=1e-6)
+    assert peer_scores(12, star(12))["hub_and_spoke"] - peer_scores(12, star(12))["clique"] < 0.02
 
 
 @pytest.mark.parametrize(("n", "pairs"), [(2, [(0, 1)]), (3, path(3)), (3, clique(3))])
 def test_fewer_than_four_members_have_no_structure(n, pairs):
     found = describe(n, pairs)
     assert found.label == "too_small"
-    assert [found.density, found.centralization, found.transitivity, found.max_clique_share, found.gini] == [None] * 5
+    assert [found.structure_p, *(getattr(found, name) for name in NUMBERS)] == [None] * 8
+    assert found.roles == ("member",) * n
     assert found.strength.sum() == 2 * len(pairs)
 
 
@@ -159,9 +211,45 @@ def test_strength_and_gini_follow_the_weights():
     assert found.gini == pytest.approx(16 / 48)
 
 
+def test_strength_centralization_by_hand():
+    """n s_max - 2 W over (n - 1)(n - 2) w_max. Weights 1 2 3 in a star of four: (4 * 6 - 12) / (6 * 3); a clique with
+    one edge of 10 among ones: (4 * 12 - 30) / (6 * 10)."""
+    assert describe(4, star(4), weights=[1.0, 2.0, 3.0]).strength_centralization == pytest.approx(12 / 18)
+    heavy = describe(4, clique(4), weights=[10.0, 1, 1, 1, 1, 1])
+    assert heavy.strength_centralization == pytest.approx(18 / 60)
+    for n in SIZES:
+        assert describe(n, star(n), weights=[0.7] * (n - 1)).strength_centralization == pytest.approx(1)
+        assert describe(n, clique(n)).strength_centralization == pytest.approx(0)
+    assert describe(5, []).strength_centralization is None
+
+
+def test_core_periphery_is_pearsons_correlation_with_the_best_star():
+    rng = np.random.default_rng(3)
+    for n in (4, 5, 9, 14):
+        for density in (0.3, 0.6):
+            pairs = [*random_graph(n, density, rng), (0, 1)]
+            pairs = sorted(set(pairs))
+            edge = np.array([pair in set(pairs) for pair in clique(n)], dtype=float)
+            hubs = [np.array([hub in pair for pair in clique(n)], dtype=float) for hub in range(n)]
+            if edge.min() == edge.max():
+                continue
+            best = max(np.corrcoef(edge, hub)[0, 1] for hub in hubs)
+            assert describe(n, pairs).core_periphery == pytest.approx(best)
+    assert [describe(n, star(n)).core_periphery for n in (4, 20)] == pytest.approx([1, 1])
+    assert (describe(6, clique(6)).core_periphery, describe(6, []).core_periphery) == (None, None)
+
+
+def test_roles():
+    assert describe(4, [(9, 5), (9, 2), (7, 9)], members=[9, 5, 2, 7]).roles == ("hub", "spoke", "spoke", "spoke")
+    assert set(describe(5, clique(5)).roles) == {"member"}
+    # A star of ten that has lost a spoke, and gained an edge between two others.
+    lost = describe(10, [*star(9), (7, 8)])
+    assert (lost.label, lost.roles) == ("hub_and_spoke", ("hub", *["spoke"] * 8, "member"))
+
+
 def test_undefined_numbers_are_none():
     alone = describe(5, [])
-    assert (alone.transitivity, alone.gini) == (None, None)
+    assert (alone.transitivity, alone.gini, alone.core_periphery) == (None, None, None)
     assert (alone.density, alone.max_clique_share, alone.label) == (0, 1 / 5, "mixed")
     assert describe(4, [(0, 1), (2, 3)]).transitivity is None
 

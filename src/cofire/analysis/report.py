@@ -10,12 +10,12 @@ forbids everything else. The same data give the same bytes.
 
 from __future__ import annotations
 
-import importlib.resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cofire.analysis.report_parts import COLUMNS, Picture, ReportData
+from cofire.analysis.templates import render
 from cofire.errors import InputError
 from cofire.ingest.files import write_atomically, write_text
 
@@ -49,7 +49,8 @@ def write_report(data: ReportData, out: Path) -> Path:
     with style():
         charts = [_frequency(data), _histograms(data), _sizes(data), _strength(data)]
         drawn = cluster_pictures(data)
-    page = _render(
+    page = render(
+        "report.html.j2",
         uid=data.sae["uid"],
         source=_source(data.sae),
         facts=_facts(data),
@@ -143,9 +144,9 @@ def _sizes(data: ReportData) -> Picture:
     latents = int(clusters["size"].sum())
     caption = (
         f"{_many(len(clusters), 'cluster')} of two latents and more, {_n(latents)} of {_n(len(data.latents))} latents "
-        f"in them. Leiden with the constant Potts model on log odds, resolution "
-        f"{_distinct(clusters['resolution'])}, seed {_distinct(clusters['seed'])}. A shape is named only where it is "
-        "exact: perfect star, complete graph, path; all else is mixed."
+        f"in them. Leiden on log odds: {data.sae.get('clusterRule') or 'not recorded'}; seed "
+        f"{_distinct(clusters['seed'])}. A shape is named where it is perfect but for about one edge in ten; all else "
+        "is mixed."
     )
     figure = cluster_sizes(clusters["size"].to_numpy(dtype=np.int64), clusters["structure"].tolist())
     return _picture(name, title, caption, figure)
@@ -230,16 +231,6 @@ def _source(sae: dict[str, Any]) -> str:
     names = {"model": "model", "hook": "hook point", "layer": "layer", "architecture": "architecture"}
     known = [f"{name} {sae[key]}" for key, name in names.items() if sae.get(key) not in (None, "")]
     return ("; ".join(known)[:1].upper() + "; ".join(known)[1:] + ".") if known else ""
-
-
-def _render(**values: Any) -> str:
-    import jinja2
-
-    source = importlib.resources.files("cofire.analysis").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(source).render(**values)
 
 
 def _picture(name: str, title: str, caption: str, figure: Figure) -> Picture:

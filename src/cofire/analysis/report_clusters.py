@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cofire.analysis.report_parts import ReportData
 
 DRAWN = 2
-"""Clusters drawn of each exact shape."""
+"""Clusters drawn of each shape."""
 MAX_NODES = 16
 """Latents drawn of one cluster; more cannot be labelled legibly."""
 TOP_CLUSTERS, TOP_MEMBERS = 20, 8
@@ -87,24 +87,26 @@ def _pictures_of(data: ReportData, kind: str) -> list[Picture]:
     if clusters.empty:
         reason = f"Not drawn: no cluster has {MIN_SIZE} latents or more, the least that has a shape."
         return [Picture(f"{kind}-1", heading, reason)]
-    ranked = clusters.assign(exact=clusters["structure"] == label, score=clusters[score].astype(float)).sort_values(
-        ["exact", "score", "size", "cluster"], ascending=[False, False, False, True]
+    ranked = clusters.assign(named=clusters["structure"] == label, score=clusters[score].astype(float)).sort_values(
+        ["named", "score", "size", "cluster"], ascending=[False, False, False, True]
     )
-    exact = int(ranked["exact"].sum())
-    rows = ranked.head(min(exact, DRAWN) or 1).to_dict("records")
+    named = int(ranked["named"].sum())
+    rows = ranked.head(min(named, DRAWN) or 1).to_dict("records")
     pictures = []
     for i, row in enumerate(rows, 1):
         what = f"Cluster {_short(row['cluster'])}: {row['size']} latents"
-        if exact:
+        numbers = f"centralisation {_score(row['centralization'])}, density {_score(row['density'])}"
+        if named:
             heading = f"{'Best' if i == 1 else 'Second'} {noun}"
-            shape = "a perfect star" if kind == "hub" else "all pairs joined"
-            rule = f"{what}, {shape}. The {'largest' if i == 1 else 'next largest'} of {exact:,} of this shape."
+            rule = (
+                f"{what}, {numbers}. {'First' if i == 1 else 'Second'} of {named:,} of this shape by {score_name}, "
+                "then size."
+            )
         else:
             heading = f"Nearest to a {noun}"
             rule = (
-                f"No cluster of {MIN_SIZE} latents or more is exactly a {noun}; drawn is the one with the highest "
-                f"{score_name}. {what}, structure {row['structure'].replace('_', ' ')}, "
-                f"centralisation {_score(row['centralization'])}, density {_score(row['density'])}."
+                f"No cluster of {MIN_SIZE} latents or more is a {noun}; drawn is the one with the highest "
+                f"{score_name}. {what}, structure {row['structure'].replace('_', ' ')}, {numbers}."
             )
         pictures.append(_draw(data, f"{kind}-{i}", heading, rule, row["cluster"]))
     return pictures

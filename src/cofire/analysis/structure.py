@@ -1,26 +1,42 @@
-"""The shape of one cluster: a star, a clique, a path, or none of these exactly.
+"""The shape of one cluster: a star, a clique, a path, a core with a periphery, or none of these.
 
     1. take the graph that the kept edges induce on the cluster's n members;
-    2. describe it by five numbers, each undefined (None) below four members;
-    3. name it, only when it *is* a perfect star, complete graph or path.
+    2. describe it by seven numbers, each undefined (None) below four members;
+    3. name the ideal shape that it is, or is but for one edge in ten, with a probability (cofire.analysis.shapes);
+    4. give each member its role in that shape.
 
-The label is exact on purpose: scores that compare a cluster with an ideal shape tie small stars and cliques. How
-near a cluster comes to a star or a clique is what `centralization` and `density` say.
+The label looks at edges alone, not at their weights. How near a cluster comes to a star or a clique is what
+`centralization` and `density` say; a fixed rule on such scores ties small stars and cliques.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cofire.analysis.shapes import Label, shape_of
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-Label = Literal["hub_and_spoke", "clique", "path", "mixed", "too_small"]
+__all__ = ["MAX_CLIQUE_WORK", "MIN_SIZE", "NUMBERS", "Label", "Role", "Structure", "structure"]
+
+Role = Literal["hub", "spoke", "core", "member"]
+
+NUMBERS = (
+    "density",
+    "centralization",
+    "strength_centralization",
+    "transitivity",
+    "core_periphery",
+    "max_clique_share",
+    "gini",
+)
+"""The numbers that describe a cluster, in the order of the tables."""
 
 MIN_SIZE = 4
 """Below four members a star is a path and a path is nearly a clique: no structure is told."""
@@ -35,28 +51,43 @@ class Structure:
     """The structure of one cluster. Every number lies in [0, 1]; None means undefined.
 
     Attributes:
-        label: hub_and_spoke, clique, path, mixed, or too_small (n < 4, all numbers None).
+        label: hub_and_spoke, clique, path, core_periphery, mixed, or too_small (n < 4, all numbers None).
+        structure_p: probability of the label; None for too_small.
         density: m / (n (n - 1) / 2), m edges among n members.
         centralization: Freeman degree centralisation; 1 for a star, 0 for a regular graph.
+        strength_centralization: the same of strengths, relative to a star whose edges all have the largest weight: 1
+            for a star of equal edges alone; None without an edge.
         transitivity: 3 * triangles / connected triples; None without any connected triple.
+        core_periphery: correlation over all pairs of being an edge with touching the hub, for the hub that gives the
+            highest; 1 for a star; None for a clique and without an edge.
         max_clique_share: members of the largest clique / n; None when the search was given up.
         gini: Gini coefficient of the members' strengths; None when all strengths are 0.
         strength: per member, in the order given, the sum of its edges' weights (defined for every n).
+        roles: per member, in the order given. hub_and_spoke: hub, spoke for those that it meets; core_periphery: core;
+            all others member.
     """
 
     label: Label
+    structure_p: float | None
     density: float | None
     centralization: float | None
+    strength_centralization: float | None
     transitivity: float | None
+    core_periphery: float | None
     max_clique_share: float | None
     gini: float | None
     strength: npt.NDArray[np.float64]
+    roles: tuple[Role, ...]
 
 
 def structure(members: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, weight: npt.ArrayLike) -> Structure:
     """Describe the graph that weighted edges induce on the members of one cluster.
 
     Formulas: Freeman degree centralisation, sum_i (k_max - k_i) / ((n - 1)(n - 2)) (Freeman 1979, Social Networks 1);
+    strength centralisation, sum_i (s_max - s_i) / ((n - 1)(n - 2) w_max), which is the largest that weights of at most
+    w_max can give (divided by the mean weight instead, a clique with one heavy edge would reach 2); core-periphery
+    correlation with a core of one latent (Borgatti and Everett 2000, Social Networks 21, unweighted), the hub being
+    one of the highest degree, as that maximises it;
     transitivity, 3 * triangles / connected triples (Newman, Watts and Strogatz 2002, PNAS 99, computed by igraph);
     Gini coefficient of the ascending strengths x, sum_i (2 i - n - 1) x_i / (n sum_i x_i) (Sen 1973; without the
     small-sample factor n / (n - 1)). The largest clique is found by branch and bound with a greedy colouring
@@ -82,21 +113,25 @@ def structure(members: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, weight
     n, m = len(nodes), len(ends)
     strength = np.bincount(ends.ravel(), weights=np.repeat(weights, 2), minlength=n).astype(np.float64)
     if n < MIN_SIZE:
-        return Structure("too_small", None, None, None, None, None, strength)
+        return Structure("too_small", None, None, None, None, None, None, None, None, strength, _roles((), n, ends))
 
     graph = igraph.Graph(n=n, edges=ends)
     degree = np.bincount(ends.ravel(), minlength=n)
-    label = _label(n, m, degree, connected=bool(graph.is_connected()))
+    shape = shape_of(n, ends)
     transitivity = float(graph.transitivity_undirected(mode="nan"))
-    clique = n if label == "clique" else _clique_number(graph)
+    clique = n if 2 * m == n * (n - 1) else _clique_number(graph)
     return Structure(
-        label=label,
+        label=shape.label,
+        structure_p=shape.p,
         density=m / (n * (n - 1) / 2),
         centralization=float((degree.max() - degree).sum()) / ((n - 1) * (n - 2)),
+        strength_centralization=_strength_centralization(strength, weights),
         transitivity=None if np.isnan(transitivity) else transitivity,
+        core_periphery=_core_periphery(n, m, int(degree.max())),
         max_clique_share=None if clique is None else clique / n,
         gini=_gini(strength),
         strength=strength,
+        roles=_roles(shape.core, n, ends),
     )
 
 
@@ -121,16 +156,35 @@ def _checked(
     return ends, weights
 
 
-def _label(n: int, m: int, degree: npt.NDArray[np.int64], *, connected: bool) -> Label:
-    """Name a graph of n >= 4 nodes: its edge count, degrees and connectedness decide each of the three shapes."""
-    if m == n * (n - 1) // 2:
-        return "clique"
-    if m == n - 1 and degree.max() == n - 1:
-        return "hub_and_spoke"
-    # A cycle beside a loose node or a path also has n - 1 edges and no degree above 2: a path is connected.
-    if m == n - 1 and degree.max() == 2 and connected:
-        return "path"
-    return "mixed"
+def _strength_centralization(strength: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float | None:
+    n = len(strength)
+    if not len(weights):
+        return None
+    # Rounding must not take a star past 1.
+    return min(1.0, float((strength.max() - strength).sum()) / ((n - 1) * (n - 2) * float(weights.max())))
+
+
+def _core_periphery(n: int, m: int, hub: int) -> float | None:
+    """Return Pearson's correlation of two 0/1 variables over all pairs.
+
+    m pairs are edges, n - 1 touch the hub, `hub` do both.
+    """
+    pairs = n * (n - 1) // 2
+    if m in (0, pairs):
+        return None
+    spread = m * (pairs - m) * (n - 1) * (pairs - n + 1)
+    return (pairs * hub - m * (n - 1)) / math.sqrt(spread)
+
+
+def _roles(core: tuple[int, ...], n: int, ends: npt.NDArray[np.int64]) -> tuple[Role, ...]:
+    """Give the roles: a core of one is a star's hub."""
+    roles: list[Role] = ["member"] * n
+    if len(core) == 1:
+        for node in ends[(ends == core[0]).any(axis=1)].ravel().tolist():
+            roles[node] = "spoke"
+    for node in core:
+        roles[node] = "hub" if len(core) == 1 else "core"
+    return tuple(roles)
 
 
 def _gini(strength: npt.NDArray[np.float64]) -> float | None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cofire.cli.common import StoreOption, open_captures, stages
+from cofire.cli.common import StoreOption, notice, open_captures, stages
 from cofire.cli.graphs import GraphCapturesArgument, open_to_read, refuse_both
 from cofire.cli.output import Format, emit, most_rows
 from cofire.cli.streaming import write_stream
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
-    from cofire.analysis.motif_sources import MotifSource
+    from cofire.analysis.motif_sources import MotifSearch
     from cofire.analysis.motifs import Motif
 
 COLUMNS = {"sae": "string", "kind": "string", "size": "integer", "score": "float", "members": "list<integer>"}
@@ -69,6 +69,14 @@ def motifs(
     min_log_odds: Annotated[
         float | None, typer.Option(help="Edges below it do not count as co-firing.", show_default="all edges count")
     ] = None,
+    min_z: Annotated[
+        float | None,
+        typer.Option(
+            help="Only sizes of which an SAE has more than its rewired graphs, by so many standard deviations "
+            "(`cofire analyze --only nulls`).",
+            show_default="all sizes",
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -85,49 +93,55 @@ def motifs(
     printed; otherwise the best are printed at the end, those whose score is undefined on an edge last. Memory grows
     with the edges of one SAE and with --limit, not with the number of motifs.
     """
-    from cofire.analysis.motif_sources import capture_sources
+    from cofire.analysis.motif_sources import MotifSearch, capture_motif_counts, capture_sources, searches_over
     from cofire.analysis.motifs import checked_sizes
-    from cofire.queries.motif_search import store_sources
+    from cofire.queries.motif_search import store_motif_counts, store_sources
     from cofire.queries.values import ValueType, check_value
 
     named = captures or []
     min_log_odds = check_value(min_log_odds, ValueType("float", nullable=True), "--min-log-odds")
-    checked_sizes(kind.value, min_size, max_size)
+    min_z = check_value(min_z, ValueType("float", nullable=True), "--min-z")
+    low, high = checked_sizes(kind.value, min_size, max_size)
     refuse_both(named, {"--store": store, "--sae": sae, "--release": release, "--all": all_saes})
     if not named and [sae is not None, release is not None, all_saes].count(True) != 1:
         raise InputError("which SAEs? name captures, or give one of --sae UID, --release NAME and --all")
     with nullcontext() if named else open_to_read(store) as opened:
         if opened is None:
-            sources = capture_sources(open_captures(named), by.value, min_log_odds)
+            opened_captures = open_captures(named)
+            sources = capture_sources(opened_captures, by.value, min_log_odds)
         else:
             sources = store_sources(opened, sae=sae, release=release, by=by.value, min_log_odds=min_log_odds)
-        _print(sources, kind, by, min_size, max_size, most_rows(format, limit), format)
+        if min_z is None:
+            searches = [MotifSearch(source, ((low, high),)) for source in sources]
+        else:
+            counts = capture_motif_counts(opened_captures) if opened is None else store_motif_counts(opened, sources)
+            searches = searches_over(counts, sources, kind.value, low, high, min_z)
+            for search in searches:
+                if not search.sizes:
+                    notice(f"{search.source.sae}: no {kind.value} of these sizes is commoner than in rewired graphs")
+        _print(searches, kind, by, most_rows(format, limit), format)
 
 
 def _print(
-    sources: Sequence[MotifSource],
+    searches: Sequence[MotifSearch],
     kind: Kind,
     by: Measure,
-    min_size: int | None,
-    max_size: int | None,
     most: int,
     format: Format,  # noqa: A002 - the contract's name
 ) -> None:
+    from cofire.analysis.motif_sources import best_found, stream_found
     from cofire.queries.frames import typed_frame
-    from cofire.queries.motif_search import best_motifs, stream_motifs
 
     types = {**COLUMNS, "score": "integer" if by is Measure.count else "float"}
     if most:
         with _progress(shown=True) as progress:
-            found, more = best_motifs(
-                sources, kind.value, limit=most, min_size=min_size, max_size=max_size, progress=progress
-            )
+            found, more = best_found(searches, kind.value, limit=most, progress=progress)
         rows = [_row(uid, motif) for uid, motif in found]
         emit(typed_frame(list(types), list(types.values()), rows), format, cut=more)
         return
     # A bar would run through the rows where both go to one terminal.
     with _progress(shown=not sys.stdout.isatty()) as progress:
-        stream = stream_motifs(sources, kind.value, min_size=min_size, max_size=max_size, progress=progress)
+        stream = stream_found(searches, kind.value, progress=progress)
         write_stream((_row(uid, motif) for uid, motif in stream), types, format)
 
 

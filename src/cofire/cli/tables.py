@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cofire.cli.common import CapturesArgument, StoreOption, notice, open_captures, open_named, settings_of, stages
+from cofire.cli.output import Format, emit
+from cofire.errors import InputError
+
+if TYPE_CHECKING:
+    from cofire.ingest.capture_dir import CaptureDir
 
 
 class Edges(StrEnum):
@@ -70,8 +77,29 @@ AddressOption = Annotated[
 DeviceOption = Annotated[
     CountDevice | None, typer.Option(help="What counts pairs, with the local engine.", show_default="cpu")
 ]
-ResolutionOption = Annotated[float | None, typer.Option(help="CPM resolution of the clusters.", show_default="0.7")]
-SeedOption = Annotated[int | None, typer.Option(help="Seed of the clusters.", show_default="0")]
+
+
+class Objective(StrEnum):
+    """What Leiden maximises."""
+
+    cpm = "cpm"
+    modularity = "modularity"
+
+
+ResolutionOption = Annotated[
+    str | None,
+    typer.Option(help="Resolution of the clusters; auto sweeps over 30 of them.", show_default="auto"),
+]
+ObjectiveOption = Annotated[
+    Objective | None, typer.Option(help="What Leiden maximises: CPM on log odds, or modularity.", show_default="cpm")
+]
+RunsOption = Annotated[
+    int | None, typer.Option(help="Leiden runs at each resolution, each on its own bootstrap.", show_default="20")
+]
+RewiresOption = Annotated[
+    int | None, typer.Option(help="Rewired graphs that clusters and motifs are compared with.", show_default="200")
+]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of the analyses.", show_default="0")]
 
 
 def _rule(
@@ -142,29 +170,67 @@ def count(
 
 def analyze(
     captures: CapturesArgument,
-    only: Annotated[str | None, typer.Option(help="Analyses, separated by commas.", show_default="all")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Analyses, separated by commas.", show_default="all whose inputs are there")
+    ] = None,
     resolution: ResolutionOption = None,
+    objective: ObjectiveOption = None,
+    runs: RunsOption = None,
+    rewires: RewiresOption = None,
     seed: SeedOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the tables and the figure of structure-function.")
+    ] = None,
 ) -> None:
-    """Find clusters among the counted latents, and the structure of each."""
-    from cofire.analysis.analyze import ANALYSES
-    from cofire.analysis.analyze import analyze as analyze_capture
-    from cofire.ingest.table_files import table_infos
-    from cofire.store.ingest import cluster_settings
+    """Find clusters among the counted latents; tell the shape, the function and the subspace of each.
 
-    settings = settings_of(resolution=resolution, seed=seed)
-    names = tuple(name.strip() for name in only.split(",")) if only is not None else ANALYSES
-    for capture in open_captures(captures):
-        resolution, seed = cluster_settings(capture, settings)
+    Analyses: clusters, nulls (z-scores and motif counts against rewired graphs), functions, subspaces. A run that was
+    stopped goes on when the same command is given again. And, only when it is named, structure-function: how far
+    structure tells composition from ambiguity over the clusters of all captures given; its table goes to stdout.
+    """
+    from cofire.analysis.analyze import analyze as analyze_capture
+    from cofire.analysis.structure_function_files import NAME
+    from cofire.ingest.table_files import table_infos
+    from cofire.store.ingest import analysis_settings
+
+    settings = settings_of(resolution=resolution, objective=objective, runs=runs, rewires=rewires, seed=seed)
+    names = None if only is None else tuple(name.strip() for name in only.split(","))
+    across = names is not None and NAME in names
+    if out is not None and not across:
+        raise InputError(f"--out is for --only {NAME}; the other tables go into the capture")
+    if names is not None and across:
+        names = tuple(dict.fromkeys(["functions", *(name for name in names if name != NAME)]))
+    opened = open_captures(captures)
+    for capture in opened:
         with stages(capture.uid) as progress:
-            progress("clusters", 0, 1)
-            done = analyze_capture(capture, resolution=resolution, seed=seed, only=names)
-            progress("clusters", 1, 1)
+            done = analyze_capture(capture, analysis_settings(capture, settings), only=names, progress=progress)
         figures = table_infos(capture)["clusters"].figures
         notice(
-            f"{capture.uid}: {'found' if done else 'already found'} {figures['clusters']:,} clusters "
+            f"{capture.uid}: {', '.join(done) if done else 'nothing to do'}: {figures['clusters']:,} clusters "
             f"of {figures['latents_in_clusters']:,} latents -> {capture.tables}"
         )
+        if figures.get("pooled"):
+            notice(
+                f"{capture.uid}: no plateau, so the clusters are the consensus of all resolutions (best agreement "
+                f"between runs {figures['plateau_ami']:.2f}); see docs/clusters.md"
+            )
+    if across:
+        _structure_function(opened, settings.seed, out)
+
+
+def _structure_function(captures: list[CaptureDir], seed: int, out: Path | None) -> None:
+    from cofire.analysis.structure_function import structure_function
+    from cofire.analysis.structure_function_files import NAME, write_structure_function
+    from cofire.analysis.structure_function_rows import structure_function_rows
+
+    with stages("all captures") as progress:
+        found = structure_function(
+            structure_function_rows(captures), seed=seed, progress=lambda done, total: progress(NAME, done, total)
+        )
+    emit(found.table, Format.table if sys.stdout.isatty() else Format.csv)
+    if out is not None:
+        for path in write_structure_function(found, out):
+            notice(f"wrote {path}")
 
 
 def ingest(
@@ -183,6 +249,9 @@ def ingest(
     address: AddressOption = None,
     device: DeviceOption = None,
     resolution: ResolutionOption = None,
+    objective: ObjectiveOption = None,
+    runs: RunsOption = None,
+    rewires: RewiresOption = None,
     seed: SeedOption = None,
     no_decoders: Annotated[bool, typer.Option("--no-decoders", help="Leave the decoder directions out.")] = False,
 ) -> None:
@@ -201,6 +270,9 @@ def ingest(
         device=device,
         **rule,
         resolution=resolution,
+        objective=objective,
+        runs=runs,
+        rewires=rewires,
         seed=seed,
         decoders=False if no_decoders else None,
     )

@@ -16,11 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.decoders import decoder_rows, decoders_digest
-from cofire.ingest.table_files import digest, read_table, table_infos
+from cofire.ingest.table_files import TableInfo, digest, read_table, table_infos
 from cofire.schema.base import Node, Relationship
-from cofire.schema.nodes import CAPTURE, CLUSTER, CONTEXT, LATENT, MODEL, RELEASE, TOKEN
-from cofire.schema.relationships import CAPTURED_IN, CO_FIRES, FIRES_ON, IN, IN_RELEASE, OF, READS, SHOWN_BY
-from cofire.schema.tables import CLUSTERS, CONTEXTS, EDGES, LATENTS, MEMBERS, TOKENS, Table
+from cofire.schema.nodes import CAPTURE, CLUSTER, CONTEXT, LATENT, MODEL, MOTIF_COUNT, RELEASE, TOKEN
+from cofire.schema.relationships import (
+    CAPTURED_IN,
+    CO_FIRES,
+    COUNTED_IN,
+    FIRES_ON,
+    IN,
+    IN_RELEASE,
+    OF,
+    PART_OF,
+    READS,
+    SHOWN_BY,
+)
+from cofire.schema.tables import CLUSTERS, CONTEXTS, EDGES, LATENTS, MEMBERS, MOTIF_COUNTS, TOKENS, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +40,7 @@ Row = list[Any]
 Slice = Callable[[int, int], list[Row]]
 
 # Part of every content hash: raise it when the same tables give another graph.
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 
 FUNNEL = ("pairs_that_co_fired", "pairs_frequent", "pairs_significant", "pairs_passing", "pairs_weak_only")
 """Figures of a count that say how many pairs each step of the edge rule left."""
@@ -123,6 +134,7 @@ def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
         "firings": counted.figures["firings"],
         "meanL0": counted.figures["mean_l0"],
         "edgeRule": counted.settings["rule"],
+        "clusterRule": _cluster_rule(infos["clusters"]),
         "noiseFloor": counted.settings.get("noise_floor"),
         **{_camel(name): figures.get(name) for name in FUNNEL},
         "cosineKept": _quartiles(figures, "kept"),
@@ -130,6 +142,17 @@ def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
         "nEdges": infos["edges"].rows,
         "nClusters": infos["clusters"].rows,
     }
+
+
+def _cluster_rule(info: TableInfo) -> str:
+    if info.figures.get("pooled"):
+        ami = info.figures["plateau_ami"]
+        return f"consensus of all resolutions, as no plateau was found (best agreement between runs: AMI {ami:.2f})"
+    if info.figures.get("n_plateaus"):
+        low, high = info.figures["plateau_low"], info.figures["plateau_high"]
+        return f"consensus of the plateau from resolution {low:.3g} to {high:.3g}"
+    resolution = info.settings.get("resolution")
+    return f"resolution {resolution}" if resolution != "auto" else "connected components, as all partitions are trivial"
 
 
 def _quartiles(figures: dict[str, int | float], name: str) -> list[float] | None:
@@ -154,6 +177,12 @@ def _sections(capture: CaptureDir, *, decoders: bool) -> Iterator[Section]:
         yield Section(SHOWN_BY, infos["contexts"].rows, _link_rows(capture, tables, CONTEXTS, SHOWN_BY, _context_ends))
     yield Section(CLUSTER, infos["clusters"].rows, _cluster_rows(capture, tables))
     yield Section(IN, infos["members"].rows, _link_rows(capture, tables, MEMBERS, IN, _member_ends))
+    parents = [row for row in _columns(read_table(capture, CLUSTERS), ["cluster", "parent"]) if row[1] is not None]
+    yield Section(PART_OF, len(parents), lambda start, stop: parents[start:stop])
+    if "motif_counts" in infos:
+        motifs = _motif_rows(capture)
+        yield Section(MOTIF_COUNT, len(motifs), lambda start, stop: motifs[start:stop])
+        yield Section(COUNTED_IN, len(motifs), lambda start, stop: [[row[0], uid] for row in motifs[start:stop]])
 
 
 def _identity(capture: CaptureDir) -> Iterator[Section]:
@@ -258,6 +287,12 @@ def _cluster_rows(capture: CaptureDir, tables: _Tables) -> Slice:
         return [[row[0], capture.uid, *row[1:]] for row in found]
 
     return rows
+
+
+def _motif_rows(capture: CaptureDir) -> list[Row]:
+    own = [p.name for p in MOTIF_COUNT.properties if p.name not in ("uid", "sae")]
+    found = _columns(read_table(capture, MOTIF_COUNTS), [_snake(name) for name in own])
+    return [[f"{capture.uid}/motif/{row[0]}/{row[1]}", capture.uid, *row] for row in found]
 
 
 def _token_uid(capture: CaptureDir, token: int) -> str:

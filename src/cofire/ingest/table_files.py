@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,19 @@ def save_tables(
         infos[name] = TableInfo(
             sha256=sha256_of(path), rows=table.num_rows, made_from=made_from, settings=settings, figures=figures
         )
+    _record(capture, infos)
+
+
+def drop_tables(capture: CaptureDir, names: Iterable[str]) -> None:
+    """Forget tables, in one step, then remove their files."""
+    infos = table_infos(capture)
+    gone = [name for name in names if infos.pop(name, None) is not None]
+    _record(capture, infos)
+    for name in gone:
+        (capture.tables / f"{name}.parquet").unlink(missing_ok=True)
+
+
+def _record(capture: CaptureDir, infos: dict[str, TableInfo]) -> None:
     record = {name: info.model_dump() for name, info in sorted(infos.items())}
     write_text(capture.tables / MANIFEST, json.dumps(record, indent=1) + "\n")
 

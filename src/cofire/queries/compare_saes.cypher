@@ -14,7 +14,7 @@
 // returns isolated: integer - latents that fire, but have no edge
 // returns edges: integer - co-firing pairs
 // returns most_partners: integer - largest number of edges of one latent
-// returns clusters: integer - clusters
+// returns clusters: integer - clusters of the finest level
 // returns clustered: integer - latents in a cluster
 // returns largest_cluster: integer - latents in the largest cluster, 0 without clusters
 
@@ -31,7 +31,7 @@ CALL (s) {
          coalesce(max(partners), 0) AS most_partners
 }
 CALL (s) {
-  MATCH (c:Cluster) WHERE c.sae = s.uid
+  MATCH (c:Cluster) WHERE c.sae = s.uid AND c.level = 0
   RETURN count(c) AS clusters, coalesce(sum(c.size), 0) AS clustered, coalesce(max(c.size), 0) AS largest_cluster
 }
 WITH place, s.uid AS sae, s.model AS model, s.hook AS hook, s.layer AS layer, s.architecture AS architecture,

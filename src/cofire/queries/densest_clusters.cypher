@@ -1,8 +1,7 @@
 // name: densest_clusters
-// description: The clusters of one SAE with all their numbers, densest first; those too small for a density come
-//   last.
+// description: The clusters of one SAE with their numbers, densest first; those too small for a density come last.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
-// param structure: hub_and_spoke|clique|path|mixed|too_small or null = null - only this structure
+// param structure: hub_and_spoke|clique|path|core_periphery|mixed|too_small or null = null - only this structure
 // param min_size: integer 2.. = 2 - fewest latents
 // param n_tokens: integer 1..1000 = 3 - most tokens shown of each latent in a list of latents
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all

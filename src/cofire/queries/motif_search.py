@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from cofire.analysis.motif_sources import Edge, MotifSource, capture_sources
+from cofire.analysis.motif_sources import Edge, MotifCount, MotifSource, capture_sources
 from cofire.analysis.motifs import BestMotifs, Kind, Measure, Motif, checked_sizes, motifs
 from cofire.errors import QueryError, StoreError
 from cofire.queries.known import unknown_sae
@@ -21,7 +21,7 @@ from cofire.queries.library import nearest
 from cofire.schema.relationships import CO_FIRES
 from cofire.store import Store
 
-__all__ = ["best_motifs", "capture_sources", "store_sources", "stream_motifs"]
+__all__ = ["best_motifs", "capture_sources", "store_motif_counts", "store_sources", "stream_motifs"]
 
 Progress = Callable[[str, str, int, int], None]
 
@@ -32,6 +32,9 @@ _EDGES = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[r:CO_FIRES]->(y:Latent)
 WHERE $least IS NULL OR r.logOdds >= $least
 RETURN x.index AS a, y.index AS b, """
+_MOTIF_COUNTS = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:COUNTED_IN]-(m:MotifCount)
+RETURN m.kind AS kind, m.size AS size, m.count AS count, m.nullMean AS nullMean, m.z AS z
+ORDER BY kind, size"""
 _HASH = "MATCH (s:Sae {uid: $sae, status: 'ready'}) RETURN s.contentHash AS hash"
 
 
@@ -69,6 +72,25 @@ def store_sources(
         MotifSource(uid, int(edges or 0), partial(_edges, store, uid, by, min_log_odds, content, edges))
         for uid, _, content, edges in chosen
     ]
+
+
+def store_motif_counts(store: Store, sources: Sequence[MotifSource]) -> dict[str, list[MotifCount]]:
+    """Return what the store's MotifCount nodes tell of each source's SAE, by its uid.
+
+    Raises:
+        QueryError: the SAE was loaded without them.
+        StoreError: the store failed.
+    """
+    found = {}
+    for source in sources:
+        rows = store.read(_MOTIF_COUNTS, {"sae": source.sae}).rows
+        if not rows:
+            raise QueryError(
+                f"{source.sae} has no motif counts in {store.location}, which --min-z needs; run `cofire analyze "
+                "CAPTURE --only nulls` on its capture, then `cofire ingest CAPTURE --replace`"
+            )
+        found[source.sae] = [MotifCount(*row) for row in rows]
+    return found
 
 
 def _edges(

@@ -38,7 +38,7 @@ _PATTERNS: dict[str, tuple[str, str, dict[str, str]]] = {
         "x",
         {"latent": "a.index", "document": "t.document", "position": "t.position", "text": "t.text"},
     ),
-    "clusters": (f"{_READY} MATCH (c:Cluster) WHERE c.sae = s.uid", "c", {"cluster": "c.uid"}),
+    "clusters": (f"{_READY} MATCH (c:Cluster) WHERE c.sae = s.uid AND c.level = 0", "c", {"cluster": "c.uid"}),
     "members": (
         f"{_READY}<-[:OF]-(a:Latent) MATCH (a)-[i:IN]->(c:Cluster)",
         "i",

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from cofire.schema.base import Property, Relationship
-from cofire.schema.nodes import CAPTURE, CLUSTER, CONTEXT, LATENT, MODEL, PEAK, PEAK_CLUSTER, RELEASE, SAE, TOKEN
+from cofire.schema.nodes import (
+    CAPTURE,
+    CLUSTER,
+    CONTEXT,
+    LATENT,
+    MODEL,
+    MOTIF_COUNT,
+    PEAK,
+    PEAK_CLUSTER,
+    RELEASE,
+    SAE,
+    TOKEN,
+)
 
 # (:Sae)-[:IN_RELEASE]->(:Release)
 IN_RELEASE = Relationship("IN_RELEASE", SAE, RELEASE, "The release that published the SAE.")
@@ -66,6 +78,14 @@ IN = Relationship(
         Property("strength", "float", "Sum of logOdds of its edges to the other members, those of positive logOdds."),
     ),
 )
+
+# (:Cluster)-[:PART_OF]->(:Cluster)
+PART_OF = Relationship(
+    "PART_OF", CLUSTER, CLUSTER, "The second, of the next coarser level, has all latents of the first and more."
+)
+
+# (:MotifCount)-[:COUNTED_IN]->(:Sae)
+COUNTED_IN = Relationship("COUNTED_IN", MOTIF_COUNT, SAE, "The motifs are those of the SAE's graph.")
 
 # (:Latent)-[:FIRES_ON]->(:Token)
 FIRES_ON = Relationship(
@@ -159,6 +179,8 @@ RELATIONSHIPS: tuple[Relationship, ...] = (
     OF,
     CO_FIRES,
     IN,
+    PART_OF,
+    COUNTED_IN,
     FIRES_ON,
     SHOWN_BY,
     HAS_PEAK,

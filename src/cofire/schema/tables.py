@@ -1,66 +1,44 @@
-"""The tables of a capture (`CAPTURE/tables/*.parquet`), one frozen dataclass each.
+"""The tables of a capture (`CAPTURE/tables/*.parquet`), one frozen dataclass each; those of clusters stand in
+cofire.schema.cluster_tables.
 
-A column is declared once, here: its Parquet type, its meaning, whether it may be null. A value that is undefined (a
-phi of a latent that always fires, the centralisation of a pair) is null, never 0 or NaN.
+A column is declared once: its Parquet type, its meaning, whether it may be null. A value that is undefined (a phi of a
+latent that always fires, the centralisation of a pair) is null, never 0 or NaN.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from cofire.schema.cluster_tables import (
+    CLUSTER_FUNCTIONS,
+    CLUSTER_NULLS,
+    CLUSTERS,
+    MEMBERS,
+    MOTIF_COUNTS,
+    SUBSPACE_MIXTURES,
+    SUBSPACE_POINTS,
+    SUBSPACES,
+)
+from cofire.schema.table import Column, ColumnType, Table
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-ColumnType = Literal["int32", "int64", "float64", "bool", "string", "list<int32>", "list<int64>", "list<float32>"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its name, Parquet type and meaning."""
-
-    name: str
-    type: ColumnType
-    description: str
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: the file `NAME.parquet`, sorted by its key.
-
-    Attributes:
-        name: its name.
-        description: what a row is.
-        key: the columns that tell rows apart.
-        columns: all columns, in order.
-        maker: the command that makes it.
-        in_graph: whether its rows go into the graph; else they are read from the file alone.
-    """
-
-    name: str
-    description: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    maker: Literal["count", "analyze"] = "count"
-    in_graph: bool = True
-
-    def arrow_schema(self) -> pa.Schema:
-        """Return the Parquet schema, in the order of the columns."""
-        import pyarrow as pa
-
-        arrow: dict[ColumnType, Any] = {
-            "int32": pa.int32(),
-            "int64": pa.int64(),
-            "float64": pa.float64(),
-            "bool": pa.bool_(),
-            "string": pa.string(),
-            "list<int32>": pa.list_(pa.int32()),
-            "list<int64>": pa.list_(pa.int64()),
-            "list<float32>": pa.list_(pa.float32()),
-        }
-        return pa.schema([pa.field(c.name, arrow[c.type], nullable=c.nullable) for c in self.columns])
-
+__all__ = [
+    "CENTROIDS",
+    "CLUSTERS",
+    "CLUSTER_FUNCTIONS",
+    "CLUSTER_NULLS",
+    "CONDITIONALS",
+    "CONTEXTS",
+    "EDGES",
+    "LATENTS",
+    "MEMBERS",
+    "MOTIF_COUNTS",
+    "SUBSPACES",
+    "SUBSPACE_MIXTURES",
+    "SUBSPACE_POINTS",
+    "TABLES",
+    "TOKENS",
+    "Column",
+    "ColumnType",
+    "Table",
+]
 
 LATENTS = Table(
     "latents",
@@ -256,41 +234,19 @@ CENTROIDS = Table(
     in_graph=False,
 )
 
-CLUSTERS = Table(
-    "clusters",
-    "One row per cluster of two latents and more.",
-    ("cluster",),
-    (
-        Column("cluster", "string", "uid: SAE uid + '/c-' + 12 hex digits of the SHA-256 of the member indices."),
-        Column("size", "int32", "Number of latents."),
-        Column("resolution", "float64", "CPM resolution of the Leiden run."),
-        Column("seed", "int64", "Seed of the Leiden run."),
-        Column("structure", "string", "hub_and_spoke, clique, path, mixed, or too_small (fewer than 4 latents)."),
-        Column("density", "float64", "Edges / possible edges among the members.", nullable=True),
-        Column("centralization", "float64", "Freeman degree centralisation; 1 for a star.", nullable=True),
-        Column(
-            "transitivity",
-            "float64",
-            "Closed share of the connected triples; null without any.",
-            nullable=True,
-        ),
-        Column("max_clique_share", "float64", "Largest clique / size.", nullable=True),
-        Column("gini", "float64", "Gini coefficient of the members' strengths.", nullable=True),
-    ),
-    maker="analyze",
+TABLES: tuple[Table, ...] = (
+    LATENTS,
+    EDGES,
+    TOKENS,
+    CONTEXTS,
+    CONDITIONALS,
+    CENTROIDS,
+    CLUSTERS,
+    MEMBERS,
+    CLUSTER_NULLS,
+    CLUSTER_FUNCTIONS,
+    MOTIF_COUNTS,
+    SUBSPACES,
+    SUBSPACE_POINTS,
+    SUBSPACE_MIXTURES,
 )
-
-MEMBERS = Table(
-    "members",
-    "The latents of each cluster; a latent is in one cluster at most.",
-    ("cluster", "latent"),
-    (
-        Column("cluster", "string", "The cluster's uid."),
-        Column("latent", "int32", "The latent's index."),
-        Column("role", "string", "hub or spoke in a hub_and_spoke cluster, member elsewhere."),
-        Column("strength", "float64", "Sum of the positive log_odds of its edges to the other members."),
-    ),
-    maker="analyze",
-)
-
-TABLES: tuple[Table, ...] = (LATENTS, EDGES, TOKENS, CONTEXTS, CONDITIONALS, CENTROIDS, CLUSTERS, MEMBERS)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from cofire.analysis.analyze import analyze, clustered_from, recorded
+from cofire.analysis.analyze import analyze, is_stale
+from cofire.analysis.settings import AnalysisSettings
 from cofire.errors import ConflictError, InputError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count, counted_from
@@ -50,10 +51,17 @@ def count_engine(settings: Settings) -> Engine:
     return Engine(settings.engine, settings.address, settings.device)
 
 
-def cluster_settings(capture: CaptureDir, settings: Settings) -> tuple[float, int]:
-    """Return (resolution, seed), each as asked, else as the capture was last analysed, else the default."""
-    last = _last(capture, "clusters")
-    return _choose(settings, "resolution", last), _choose(settings, "seed", last)
+def analysis_settings(capture: CaptureDir, settings: Settings) -> AnalysisSettings:
+    """Return the settings of the analyses, each as asked, else as the capture was last analysed, else the default."""
+    clusters, nulls = _last(capture, "clusters"), _last(capture, "cluster_nulls")
+    resolution = _choose(settings, "resolution", clusters)
+    return AnalysisSettings(
+        resolution=None if resolution == "auto" else resolution,
+        objective=_choose(settings, "objective", clusters),
+        runs=_choose(settings, "runs", clusters),
+        rewires=_choose(settings, "rewires", nulls),
+        seed=_choose(settings, "seed", clusters),
+    )
 
 
 def _last(capture: CaptureDir, table: str) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def ingest_all(
     Args:
         captures: complete captures of different SAEs.
         store: an open store.
-        settings: edge rule, memory bound, resolution, seed, and whether decoder directions are loaded.
+        settings: edge rule, memory bound, analyses, and whether decoder directions are loaded.
         edges: 'significant', 'all', or None to keep the rule of an earlier count.
         replace: put these versions in the place of others in the store.
         progress: called with (stage, steps done, steps in all).
@@ -113,12 +121,10 @@ def ingest_all(
     wanted = [_prepared(capture, store, settings, edges, replace) for capture in captures]
     engine = count_engine(settings)
     with engine.ready():
-        for capture, (counting, resolution, seed) in zip(captures, wanted, strict=True):
+        for capture, (counting, analysing) in zip(captures, wanted, strict=True):
             tell = _staged(progress, capture, captures)
             count(capture, counting, tell, engine)
-            tell("clusters", 0, 1)
-            analyze(capture, resolution=resolution, seed=seed)
-            tell("clusters", 1, 1)
+            analyze(capture, analysing, progress=tell)
     plans = [load_plan(capture, decoders=settings.decoders) for capture in captures]
     if not replace:
         check_conflicts(store, plans)  # before the first one is loaded
@@ -144,21 +150,18 @@ def _staged(progress: Progress | None, capture: CaptureDir | None, captures: Seq
 
 def _prepared(
     capture: CaptureDir, store: Store, settings: Settings, edges: str | None, replace: bool
-) -> tuple[CountSettings, float, int]:
-    counting = count_settings(capture, settings, edges)
-    resolution, seed = cluster_settings(capture, settings)
+) -> tuple[CountSettings, AnalysisSettings]:
+    counting, analysing = count_settings(capture, settings, edges), analysis_settings(capture, settings)
     if not replace:
-        _refuse_to_change(capture, store, counting, resolution, seed)
-    return counting, resolution, seed
+        _refuse_to_change(capture, store, counting, analysing)
+    return counting, analysing
 
 
-def _refuse_to_change(capture: CaptureDir, store: Store, counting: CountSettings, resolution: float, seed: int) -> None:
+def _refuse_to_change(capture: CaptureDir, store: Store, counting: CountSettings, analysing: AnalysisSettings) -> None:
     """Refuse, before a table is overwritten, what would end as another version of an SAE that the store holds."""
     infos = table_infos(capture)
     stale = "edges" in infos and infos["edges"].made_from != counted_from(capture, counting)
-    if not stale and "clusters" in infos:
-        stale = infos["clusters"].made_from != clustered_from(capture, recorded(resolution, seed))
-    if stale and holds(store, capture.uid):
+    if (stale or is_stale(capture, analysing)) and holds(store, capture.uid):
         raise ConflictError(
             f"{store.location} holds {capture.uid}, and the tables in {capture.tables} were made with other settings "
             "than these; add --replace to count again and put the result in its place"

@@ -18,7 +18,7 @@ from cofire.schema.cypher import ddl, neo4j_ddl
 if TYPE_CHECKING:
     from cofire.store.connect import Run, Store
 
-VERSION = 2
+VERSION = 3
 """The schema of this version of cofire."""
 
 ROWS = 1000
@@ -195,6 +195,11 @@ def _add_words(uid: str, run: Run) -> int:
     return len(rows)
 
 
+def _to_3(store: Store) -> None:
+    _indexes(store)
+    store.write([("MATCH (c:Cluster) WHERE c.level IS NULL SET c.level = 0", {})])
+
+
 MIGRATIONS = (
     Migration(
         2,
@@ -202,5 +207,11 @@ MIGRATIONS = (
         "indexes, and marks SAEs whose load was not finished for deletion; decoder directions come with the next "
         "`cofire ingest --replace`.",
         _to_2,
+    ),
+    Migration(
+        3,
+        "makes the new indexes and calls all clusters those of the finest level; their z-scores, functions and coarser "
+        "levels come with the next `cofire ingest --replace`.",
+        _to_3,
     ),
 )

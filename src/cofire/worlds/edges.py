@@ -1,11 +1,4 @@
-"""Planted worlds: sparse firings whose truth is known, to calibrate estimators on and to score them by.
-
-    bursty         latents that are independent given the document, but share its topic, beside pairs that truly co-fire
-    planted_pairs  pairs of every strength and prevalence, in documents
-    crowd          clusters and pairs seen through a tied encoder, drowned in unrelated latents (or quiet, without them)
-
-Calibrate on DEV_SEEDS; TEST_SEEDS are for scoring alone. The same seed gives the same world.
-"""
+"""Worlds of planted pairs, to calibrate and to score the edge rule by: see cofire.worlds."""
 
 from __future__ import annotations
 
@@ -13,37 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Ints32 = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
-
-DEV_SEEDS = (11, 12, 13, 14, 15)
-TEST_SEEDS = (7001, 7002, 7003)
-
-
-@dataclass(frozen=True)
-class World:
-    """T tokens of N latents, and the pairs that were meant to fire together.
-
-    Attributes:
-        document: int32 [T], non-decreasing.
-        indptr: int64 [T+1], row boundaries.
-        indices: int32 [nnz], the latents that fire, ascending within a row.
-        n_latents: N.
-        planted: int64 [P, 2], pairs a < b that truly fire together.
-        log_odds: float64 [P], the log odds ratio within a document; NaN where the plan fixes none.
-    """
-
-    document: Ints32
-    indptr: Ints
-    indices: Ints32
-    n_latents: int
-    planted: Ints
-    log_odds: Floats
+from cofire.worlds.world import Bools, Floats, Ints, Ints32, Singles, World, documents, full, rows_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +40,7 @@ def bursty(
     some 100 to 300 times by topic alone.
     """
     rng = np.random.default_rng([seed, 1])
-    document = _documents(rng, tokens, 400)
+    document = documents(rng, tokens, 400)
     n_documents = int(document[-1]) + 1
     topic = rng.integers(topics, size=n_documents)
     intensity = rng.gamma(4.0, 1 / 4.0, n_documents)
@@ -104,7 +68,7 @@ def bursty(
         for latent in (*own, *paired):
             fires[latent] = np.concatenate([fires[latent], elsewhere[rng.random(len(elsewhere)) < 0.0002]])
     first = np.arange(loners, n, 2)
-    return World(document, *_rows(fires, tokens), n, np.stack([first, first + 1], 1), log_odds)
+    return World(document, *rows_of(fires, tokens), n, np.stack([first, first + 1], 1), log_odds)
 
 
 def planted_pairs(seed: int, *, tokens: int = 1_000_000, pairs: int = 300) -> World:
@@ -114,7 +78,7 @@ def planted_pairs(seed: int, *, tokens: int = 1_000_000, pairs: int = 300) -> Wo
     (shape 2) that each latent has for itself. Everything else is independent.
     """
     rng = np.random.default_rng([seed, 2])
-    document = _documents(rng, tokens, 400)
+    document = documents(rng, tokens, 400)
     n_documents = int(document[-1]) + 1
     log_odds = rng.uniform(1.25, 4.0, pairs)
     prevalence = 10 ** rng.uniform(-4, -1, 2 * pairs)
@@ -126,7 +90,7 @@ def planted_pairs(seed: int, *, tokens: int = 1_000_000, pairs: int = 300) -> Wo
         ]
         fires += [np.flatnonzero(f) for f in _pair(rng, rates[0], rates[1], log_odds[pair])]
     first = np.arange(0, 2 * pairs, 2)
-    return World(document, *_rows(fires, tokens), 2 * pairs, np.stack([first, first + 1], 1), log_odds)
+    return World(document, *rows_of(fires, tokens), 2 * pairs, np.stack([first, first + 1], 1), log_odds)
 
 
 def crowd(
@@ -153,7 +117,7 @@ def crowd(
     latent by itself on .1-.4%. Every pair that some event brings together is planted.
     """
     rng = np.random.default_rng([seed, 3])
-    document = _documents(rng, tokens, 300)
+    document = documents(rng, tokens, 300)
     strength, planted = _events(rng, tokens)
     own = len(strength)
     directions = rng.standard_normal((own, d))
@@ -164,18 +128,10 @@ def crowd(
         for rate in prevalence:
             by_document = np.minimum(rate * rng.gamma(2.0, 1 / 2.0, int(document[-1]) + 1), 0.5)
             at = np.flatnonzero(rng.random(tokens) < by_document[document])
-            strength.append((at, _full(rng, len(at))))
+            strength.append((at, full(rng, len(at))))
         directions = np.concatenate([directions, rng.standard_normal((unrelated, d))])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return _encoded(rng, document, strength, directions.astype(np.float32), len(strength) - hidden, theta, planted)
-
-
-def _documents(rng: np.random.Generator, tokens: int, mean_length: int) -> Ints32:
-    """Return the document of each token; lengths vary by a factor of two either way."""
-    # Ten tokens at the least, so that this many documents fill the text.
-    lengths = rng.lognormal(0, 0.6, tokens // 10 + 1) * mean_length
-    starts = np.cumsum(np.maximum(lengths.astype(np.int64), 10))
-    return np.searchsorted(starts, np.arange(tokens), side="right").astype(np.int32)
 
 
 def _pair(rng: np.random.Generator, p_a: Floats, p_b: Floats, log_odds: float) -> tuple[Bools, Bools]:
@@ -188,20 +144,6 @@ def _pair(rng: np.random.Generator, p_a: Floats, p_b: Floats, log_odds: float) -
     return u < p_a, (u < joint) | ((u >= p_a) & (u < p_a + p_b - joint))
 
 
-def _rows(fires: list[Ints], tokens: int) -> tuple[Ints, Ints32]:
-    """Return CSR rows of the tokens at which each latent fires."""
-    token = np.concatenate(fires)
-    latent = np.repeat(np.arange(len(fires), dtype=np.int32), [len(at) for at in fires])
-    order = np.argsort(token, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(token, minlength=tokens))]).astype(np.int64)
-    return indptr, latent[order]
-
-
-def _full(rng: np.random.Generator, n: int) -> Floats:
-    """Draw activations of a main peak."""
-    return rng.normal(1.0, 0.06, n)
-
-
 def _events(rng: np.random.Generator, tokens: int) -> tuple[list[tuple[Ints, Floats]], Ints]:
     """Return tokens and strengths at which each planted latent is truly active, and the pairs that events join."""
     groups = [("star", 6)] * 8 + [("composition", 6)] * 8 + [("ambiguity", 6)] * 20 + [("pair", 2)] * 60
@@ -212,25 +154,25 @@ def _events(rng: np.random.Generator, tokens: int) -> tuple[list[tuple[Ints, Flo
         at = np.flatnonzero(rng.random(tokens) < rng.uniform(0.002, 0.008))
         amount = np.zeros((len(at), size))
         if kind == "star":
-            amount[:, 0] = _full(rng, len(at))
-            amount[np.arange(len(at)), rng.integers(1, size, len(at))] = _full(rng, len(at))
+            amount[:, 0] = full(rng, len(at))
+            amount[np.arange(len(at)), rng.integers(1, size, len(at))] = full(rng, len(at))
         elif kind == "pair":
-            amount[:] = _full(rng, 2 * len(at)).reshape(-1, 2)
+            amount[:] = full(rng, 2 * len(at)).reshape(-1, 2)
         else:
             # The two or three members with the lowest lots.
             lots = rng.random((len(at), size)).argsort(axis=1).argsort(axis=1)
             chosen = lots < rng.integers(2, 4, len(at))[:, None]
             if kind == "composition":
-                amount[chosen] = _full(rng, int(chosen.sum()))
+                amount[chosen] = full(rng, int(chosen.sum()))
             else:
                 share = rng.gamma(6.0, 1.0, (len(at), size)) * chosen
-                amount[:] = share / share.sum(axis=1, keepdims=True) * _full(rng, len(at))[:, None]
+                amount[:] = share / share.sum(axis=1, keepdims=True) * full(rng, len(at))[:, None]
         for member in range(size):
             alone = np.flatnonzero(rng.random(tokens) < rng.uniform(0.001, 0.004))
             alone = np.setdiff1d(alone, at, assume_unique=True)
             on = np.flatnonzero(amount[:, member] > 0)
             strength.append(
-                (np.concatenate([at[on], alone]), np.concatenate([amount[on, member], _full(rng, len(alone))]))
+                (np.concatenate([at[on], alone]), np.concatenate([amount[on, member], full(rng, len(alone))]))
             )
         partners = [(0, spoke) for spoke in range(1, size)] if kind == "star" else combinations(range(size), 2)
         planted += [(first + a, first + b) for a, b in partners]
@@ -246,9 +188,9 @@ def _encoded(
     theta: float,
     planted: Ints,
 ) -> Encoded:
+    """Encode the true strengths with the first n directions."""
     import scipy.sparse as sp
 
-    """Encode the true strengths with the first n directions."""
     tokens, features = len(document), len(strength)
     row = np.concatenate([at for at, _ in strength])
     column = np.repeat(np.arange(features), [len(at) for at, _ in strength])

@@ -1,0 +1,125 @@
+"""What a cluster is for: composition, ambiguity or hierarchy, told by its members' activations and by no edge.
+
+1. The tokens on which two members and more fire (`cluster_tokens`), and those on which just one does. Where the noise
+   floor of a latent is known, only its clear firings count; where it was found with known interference taken off, so
+   are the activations. Superposition else adds small activations that look like shares of a weight.
+2. The evidence (`function_evidence`): the excess, how activations move together, how far that can be believed, and
+   containment.
+3. Probabilities by a regression calibrated on planted worlds (`function_model`): once with containment, which is close
+   to a graph feature, and once without.
+4. The label is the function whose probability with containment is at least THRESHOLD, else `unclear`.
+
+The members are all that is known of the graph. The three functions weigh the same beforehand. The worlds have clusters
+of 2 to 20 members that were planted whole; on clusters of another kind (of many functions at once, of latents that
+share a topic and nothing else) the probabilities are extrapolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cofire.analysis.clear_values import clear_values
+from cofire.analysis.cluster_members import cluster_members
+from cofire.analysis.cluster_tokens import shared_and_alone
+from cofire.analysis.function_evidence import function_evidence
+from cofire.analysis.function_model import CLASSES, MIN_TOKENS, THRESHOLD, function_probabilities
+from cofire.errors import InputError
+from cofire.schema.cluster_tables import CLUSTER_FUNCTIONS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from cofire.ingest.capture_dir import CaptureDir
+
+MOST_ALONE = 20_000
+"""Tokens with one member firing that are kept for a cluster: enough for the mean of each of its members."""
+
+_LATENTS = ("index", "mu", "mu_rule", "threshold", "clear_floor", "firing_count", "clear_firing_count")
+
+
+def cluster_functions(
+    capture: CaptureDir,
+    clusters: pa.Table,
+    members: pa.Table,
+    latents: pa.Table,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> pa.Table:
+    """Return the table cluster_functions: evidence and probabilities of each cluster, of coarser levels too.
+
+    Cost: one pass over the shards; memory that of `cluster_tokens`, and 8 n^2 bytes for a cluster of n members.
+
+    Args:
+        capture: a counted capture that stores its activations.
+        clusters: columns cluster, level, parent.
+        members: columns cluster, latent.
+        latents: the capture's table of latents.
+        progress: called with (steps done, steps in all).
+
+    Returns:
+        One row per cluster (cofire.schema.tables.CLUSTER_FUNCTIONS), sorted. Null probabilities and `unclear` where
+        fewer than MIN_TOKENS tokens are shared, or where the full strength of members is unknown.
+
+    Raises:
+        CaptureError: the capture stores no activations (--no-keep), or is damaged.
+        InputError: `latents` lacks a column, or is not of this capture.
+    """
+    import pyarrow as pa
+
+    lacking = [name for name in _LATENTS if name not in latents.column_names]
+    if lacking:
+        raise InputError(f"latents table: no column {', '.join(lacking)}; run `cofire count` again")
+    known = {name: _column(latents, name) for name in _LATENTS if name != "mu_rule"}
+    if not np.array_equal(known["index"], np.arange(capture.manifest.n_latents)):
+        raise InputError(f"latents table: not that of {capture.path}; run `cofire count` again")
+    is_mode = np.array([rule == "mode" for rule in latents.column("mu_rule").to_pylist()])
+    clear = np.isfinite(known["clear_floor"])
+    lowest = np.where(clear, known["clear_floor"], known["threshold"])
+    firings = np.where(clear, known["clear_firing_count"], known["firing_count"]).astype(np.int64)
+
+    sought = cluster_members(clusters, members)
+    shards = len(capture.manifest.shards)
+    total = shards + len(sought)
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    clearly = clear_values(capture, latents)
+    floor, values = clearly.floor, clearly.values
+    shared, alone = shared_and_alone(
+        capture, sought, most_alone=MOST_ALONE, floor=floor, values=values, progress=lambda done, _: tell(done)
+    )
+    evidence = {}
+    for number, (uid, tokens) in enumerate(shared.items()):
+        of = tokens.members
+        evidence[uid] = function_evidence(
+            tokens.activations,
+            alone[uid].activations,
+            tokens=tokens.tokens,
+            mu=known["mu"][of],
+            is_mode=is_mode[of],
+            floor=lowest[of],
+            firings=firings[of],
+        )
+        tell(shards + number + 1)
+    p = function_probabilities({uid: found for uid, found in evidence.items() if found.tokens >= MIN_TOKENS})
+    rows = []
+    for uid in sorted(evidence):
+        row: dict[str, Any] = {"cluster": uid, **vars(evidence[uid]), "function": "unclear"}
+        if uid in p["with"]:
+            for variant, ending in (("with", ""), ("alone", "_alone")):
+                row |= {f"p_{name}{ending}": float(p[variant][uid][k]) for k, name in enumerate(CLASSES)}
+            if p["with"][uid].max() >= THRESHOLD:
+                row["function"] = CLASSES[int(p["with"][uid].argmax())]
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=CLUSTER_FUNCTIONS.arrow_schema())
+
+
+def _column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column as float64, NaN for null."""
+    return np.asarray(table.column(name).to_pandas(), dtype=np.float64)

@@ -1,0 +1,36 @@
+"""The settings of the analyses (`cofire analyze`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """What the analyses are asked for.
+
+    Attributes:
+        resolution: of the clusters, in nats under CPM; None to look for the longest plateau of resolutions.
+        objective: what Leiden maximises, the constant Potts model or modularity.
+        runs: Leiden runs at each resolution of the sweep, each on its own bootstrap of the edges.
+        rewires: rewired graphs that clusters and motifs are compared with.
+        seed: of all that is drawn at random.
+    """
+
+    resolution: float | None = None
+    objective: Literal["cpm", "modularity"] = "cpm"
+    runs: int = 20
+    rewires: int = 200
+    seed: int = 0
+
+    def recorded(self, name: str) -> dict[str, str | float | int]:
+        """Return the settings of one analysis as they are recorded beside its tables."""
+        if name == "clusters":
+            how: dict[str, str | float | int] = {"method": "leiden", "objective": self.objective, "weight": "log_odds"}
+            if self.resolution is not None:
+                return {**how, "resolution": self.resolution, "seed": self.seed}
+            return {**how, "resolution": "auto", "runs": self.runs, "seed": self.seed}
+        if name == "nulls":
+            return {"objective": self.objective, "rewires": self.rewires, "seed": self.seed}
+        return {}

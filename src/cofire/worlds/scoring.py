@@ -1,0 +1,120 @@
+"""Scores of what an analysis says of planted clusters.
+
+1. `adjusted_rand` (Hubert and Arabie 1985), over the latents of planted clusters that have a function: a latent that
+   the analysis puts in no cluster counts as one by itself; latents in no planted cluster are left out.
+2. `found_for`: each planted cluster is paired with the found cluster of the largest Jaccard of their members. Below
+   LEAST_OVERLAP it is missed.
+3. `auroc` of composition against ambiguity by p_composition / (p_composition + p_ambiguity); a planted cluster that was
+   missed, or of which nothing is said, counts with .5. Its interval is by bootstrap over the planted clusters.
+4. `calibration_error`: of the told label's probability, in ten bins (Guo et al. 2017, arXiv:1706.04599), over those of
+   which something is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cofire.worlds.clusters import PlantedCluster
+from cofire.worlds.world import Bools, Floats, Ints
+
+LEAST_OVERLAP = 1 / 3
+"""Least Jaccard of a planted cluster with the found one that stands for it."""
+
+BINS = 10
+
+
+def adjusted_rand(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Return the adjusted Rand index of two partitions of the same n things, each given as n labels; 1 when equal.
+
+    Raises:
+        ValueError: the two are of different lengths.
+    """
+    import scipy.sparse as sp
+
+    one, two = (np.unique(np.asarray(labels), return_inverse=True)[1] for labels in (first, second))
+    if len(one) != len(two):
+        raise ValueError(f"partitions of {len(one)} and {len(two)} things cannot be compared")
+    table = sp.coo_array((np.ones(len(one)), (one, two))).tocsr()
+
+    def pairs(counts: Floats) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    together = pairs(table.data)
+    in_one, in_two = pairs(np.bincount(one).astype(np.float64)), pairs(np.bincount(two).astype(np.float64))
+    every = len(one) * (len(one) - 1) / 2
+    by_chance = in_one * in_two / every if every else 0.0
+    most = (in_one + in_two) / 2
+    return 1.0 if most == by_chance else (together - by_chance) / (most - by_chance)
+
+
+def cluster_ari(planted: Sequence[PlantedCluster], found: Mapping[str, Ints], n_latents: int) -> float:
+    """Return the adjusted Rand index of the planted clusters that have a function and the found ones.
+
+    Args:
+        planted: the plan, in latents.
+        found: uid -> latents, each latent in one at most.
+        n_latents: N.
+    """
+    label = np.arange(n_latents) + len(found)
+    for number, members in enumerate(found.values()):
+        label[members] = number
+    wanted = [(k, member) for k, c in enumerate(planted) if c.function != "none" for member in c.members]
+    own, latent = np.array(wanted, np.int64).reshape(-1, 2).T
+    return adjusted_rand(own, label[latent])
+
+
+def found_for(planted: Sequence[PlantedCluster], found: Mapping[str, Ints]) -> list[str | None]:
+    """Return the uid of the found cluster that stands for each planted one; None where it was missed."""
+    sets = {uid: set(members.tolist()) for uid, members in found.items()}
+    chosen: list[str | None] = []
+    for cluster in planted:
+        own = set(cluster.members)
+        overlap = {uid: len(own & other) / len(own | other) for uid, other in sets.items() if own & other}
+        best = max(overlap, key=lambda uid: (overlap[uid], uid), default=None)
+        chosen.append(best if best is not None and overlap[best] >= LEAST_OVERLAP else None)
+    return chosen
+
+
+def auroc(score: Floats, positive: Bools) -> float:
+    """Return the chance that a positive scores above a negative, ties as a half; NaN without one of either."""
+    from scipy.stats import rankdata
+
+    n, m = int(positive.sum()), int((~positive).sum())
+    if not n or not m:
+        return float("nan")
+    return float((rankdata(score)[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def auroc_interval(score: Floats, positive: Bools, *, seed: int = 0, draws: int = 1000) -> tuple[float, float]:
+    """Return the 95% interval of `auroc`, by bootstrap within the positives and within the negatives.
+
+    An AUROC of 1 has the interval 1 to 1 by bootstrap, which says nothing; so the lower end is never above that of the
+    rule of three for the smaller of the two groups, 1 - 3 / n.
+    """
+    on, off = np.flatnonzero(positive), np.flatnonzero(~positive)
+    if not len(on) or not len(off):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(draws):
+        rows = np.concatenate([rng.choice(on, len(on)), rng.choice(off, len(off))])
+        drawn.append(auroc(score[rows], positive[rows]))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return max(0.0, min(float(low), 1 - 3 / min(len(on), len(off)))), float(high)
+
+
+def calibration_error(p: Floats, right: Bools) -> float:
+    """Return the mean over ten bins of p, by their size, of |share that is right - mean p|; NaN of nothing.
+
+    Args:
+        p: float64 [n], the probability of what was told.
+        right: bool [n], whether that is the truth.
+    """
+    if not len(p):
+        return float("nan")
+    of = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    gap = np.bincount(of, right, minlength=BINS) - np.bincount(of, p, minlength=BINS)
+    return float(np.abs(gap).sum() / len(p))

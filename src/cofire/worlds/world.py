@@ -1,0 +1,60 @@
+"""What every planted world is made of: documents, sparse rows, and the seeds that worlds are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Ints32 = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+
+DEV_SEEDS = (11, 12, 13, 14, 15)
+TEST_SEEDS = (7001, 7002, 7003)
+
+
+@dataclass(frozen=True)
+class World:
+    """T tokens of N latents, and the pairs that were meant to fire together.
+
+    Attributes:
+        document: int32 [T], non-decreasing.
+        indptr: int64 [T+1], row boundaries.
+        indices: int32 [nnz], the latents that fire, ascending within a row.
+        n_latents: N.
+        planted: int64 [P, 2], pairs a < b that truly fire together.
+        log_odds: float64 [P], the log odds ratio within a document; NaN where the plan fixes none.
+    """
+
+    document: Ints32
+    indptr: Ints
+    indices: Ints32
+    n_latents: int
+    planted: Ints
+    log_odds: Floats
+
+
+def documents(rng: np.random.Generator, tokens: int, mean_length: int) -> Ints32:
+    """Return the document of each token, int32 [T]; lengths vary by a factor of two either way."""
+    # Ten tokens at the least, so that this many documents fill the text.
+    lengths = rng.lognormal(0, 0.6, tokens // 10 + 1) * mean_length
+    starts = np.cumsum(np.maximum(lengths.astype(np.int64), 10))
+    return np.searchsorted(starts, np.arange(tokens), side="right").astype(np.int32)
+
+
+def rows_of(fires: list[Ints], tokens: int) -> tuple[Ints, Ints32]:
+    """Return CSR rows, indptr int64 [T+1] and indices int32 [nnz], of the tokens at which each latent fires."""
+    token = np.concatenate(fires)
+    latent = np.repeat(np.arange(len(fires), dtype=np.int32), [len(at) for at in fires])
+    order = np.argsort(token, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(token, minlength=tokens))]).astype(np.int64)
+    return indptr, latent[order]
+
+
+def full(rng: np.random.Generator, n: int) -> Floats:
+    """Draw activations of a main peak: 1, spread .06; float64 [n]."""
+    return rng.normal(1.0, 0.06, n)

@@ -1,0 +1,117 @@
+"""`analyze`: what is made when, what is left alone, and what the table of clusters gathers from the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import make_capture, random_arrays
+from cofire.analysis.analyze import ANALYSES, analyze, is_stale
+from cofire.analysis.settings import AnalysisSettings
+from cofire.errors import CaptureError, InputError
+from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.count import CountSettings, count
+from cofire.ingest.table_files import read_table, table_infos
+from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS
+
+QUICK = AnalysisSettings(runs=3, rewires=4)
+PARTS = ("cluster_nulls", "motif_counts", "cluster_functions", "subspaces", "subspace_points", "subspace_mixtures")
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> CaptureDir:
+    made = make_capture(tmp_path, random_arrays(3, n_latents=40))
+    count(made, CountSettings(edges="all"))
+    return made
+
+
+def files(capture: CaptureDir) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(capture.tables.glob("*.parquet"))}
+
+
+def test_all_are_made_once_and_then_left_alone(capture: CaptureDir) -> None:
+    assert analyze(capture, QUICK) == ANALYSES
+    before = files(capture)
+    assert set(PARTS) <= set(table_infos(capture))
+    assert not is_stale(capture, QUICK)
+    assert analyze(capture, QUICK) == ()
+    assert files(capture) == before
+    assert not list(capture.tables.glob(".*"))
+
+
+def test_clusters_gather_what_the_others_say(capture: CaptureDir) -> None:
+    analyze(capture, QUICK)
+    clusters = {row["cluster"]: row for row in read_table(capture, CLUSTERS).to_pylist()}
+    for part in (CLUSTER_NULLS, CLUSTER_FUNCTIONS):
+        rows = read_table(capture, part).to_pylist()
+        shared = {c.name for c in part.columns} & {c.name for c in CLUSTERS.columns}
+        assert rows
+        assert len(shared) > 1
+        for row in rows:
+            assert {name: clusters[row["cluster"]][name] for name in shared} == {name: row[name] for name in shared}
+
+
+def test_one_alone_brings_the_clusters_that_it_needs(capture: CaptureDir) -> None:
+    assert analyze(capture, QUICK, only=("functions",)) == ("clusters", "functions")
+    assert "cluster_nulls" not in table_infos(capture)
+    assert {row["density_z"] for row in read_table(capture, CLUSTERS).to_pylist()} == {None}
+    assert analyze(capture, QUICK, only=("nulls",)) == ("nulls",)
+
+
+def test_the_order_of_what_is_asked_does_not_matter(capture: CaptureDir, tmp_path: Path) -> None:
+    analyze(capture, QUICK, only=("subspaces",))
+    analyze(capture, QUICK, only=("functions",))
+    analyze(capture, QUICK, only=("nulls",))
+    other = make_capture(tmp_path / "other", random_arrays(3, n_latents=40))
+    count(other, CountSettings(edges="all"))
+    analyze(other, QUICK)
+    assert files(capture) == files(other)
+
+
+def test_other_clusters_drop_what_was_said_of_the_old_ones(capture: CaptureDir) -> None:
+    analyze(capture, QUICK)
+    other = replace(QUICK, resolution=0.05)
+    assert is_stale(capture, other)
+    assert analyze(capture, other, only=("clusters",)) == ("clusters",)
+    assert not set(PARTS) & set(table_infos(capture))
+    assert not any((capture.tables / f"{name}.parquet").exists() for name in PARTS)
+    assert not is_stale(capture, other)
+    assert {row["function"] for row in read_table(capture, CLUSTERS).to_pylist()} == {None}
+
+
+def test_more_rewires_make_the_nulls_anew_and_nothing_else(capture: CaptureDir) -> None:
+    analyze(capture, QUICK)
+    assert analyze(capture, replace(QUICK, rewires=5)) == ("nulls",)
+
+
+def test_a_run_that_was_stopped_between_two_tables_is_finished(
+    capture: CaptureDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyze(capture, QUICK)
+    wanted = files(capture)
+    for path in capture.tables.iterdir():
+        if path.stem in ("clusters", "members", *PARTS):
+            path.unlink()
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cofire.analysis.analyze._fill", stop)
+        with pytest.raises(KeyboardInterrupt):
+            analyze(capture, QUICK)
+    assert analyze(capture, QUICK) == ()
+    assert files(capture) == wanted
+
+
+def test_an_unknown_analysis_is_refused(capture: CaptureDir) -> None:
+    with pytest.raises(InputError, match="there is no analysis 'peas'; there are clusters, nulls, functions"):
+        analyze(capture, QUICK, only=("peas",))
+
+
+def test_an_uncounted_capture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match=r"edges\.parquet is missing; run `cofire count"):
+        analyze(make_capture(tmp_path, random_arrays(1)), QUICK)

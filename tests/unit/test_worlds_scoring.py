@@ -1,0 +1,77 @@
+"""Scores of clusters, on cases worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cofire.worlds.clusters import PlantedCluster
+from cofire.worlds.scoring import adjusted_rand, auroc, auroc_interval, calibration_error, cluster_ari, found_for
+
+PLANTED = (
+    PlantedCluster((0, 1, 2), "composition_star", 3, 0),
+    PlantedCluster((3, 4), "ambiguity_clique", 4, None),
+    PlantedCluster((5, 6, 7), "topic", 3, None),
+)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def test_adjusted_rand_worked_by_hand() -> None:
+    assert adjusted_rand([0, 0, 1, 1], [5, 5, 2, 2]) == 1.0
+    # Pairs together: 1 and 2 in the first, {1}, {2}: in both 1; by chance 2 * 2 / 6 = 2/3; (1 - 2/3) / (3/2 ...).
+    assert adjusted_rand([0, 0, 1, 1], [0, 0, 1, 2]) == pytest.approx((1 - 2 / 6) / (1.5 - 2 / 6))
+    assert adjusted_rand([0, 0, 1, 1], [0, 1, 0, 1]) == pytest.approx((0 - 4 / 6) / (2 - 4 / 6))
+    with pytest.raises(ValueError, match="3 and 2 things"):
+        adjusted_rand([0, 0, 1], [0, 1])
+
+
+def test_adjusted_rand_of_random_partitions_is_nought_on_average() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [adjusted_rand(rng.integers(8, size=200), rng.integers(5, size=200)) for _ in range(300)]
+    assert abs(np.mean(drawn)) < 0.005
+
+
+def test_ari_counts_lost_latents_as_alone_and_leaves_out_what_has_no_function() -> None:
+    whole = {"a": ints(0, 1, 2, 9), "b": ints(3, 4)}
+    assert cluster_ari(PLANTED, whole, 10) == 1.0
+    # 2 lost, and 5 6 7 in some cluster, which is left out.
+    lost = {"a": ints(0, 1), "b": ints(3, 4), "c": ints(5, 6, 7)}
+    assert cluster_ari(PLANTED, lost, 10) == pytest.approx(adjusted_rand([0, 0, 0, 1, 1], [0, 0, 2, 1, 1]))
+
+
+def test_the_found_cluster_is_the_one_of_the_largest_jaccard() -> None:
+    found = {"a": ints(0, 1, 9), "b": ints(2, 3, 4, 8), "c": ints(5, 10, 11, 12)}
+    # {0 1 2} with a: 2 of 4; {3 4} with b: 2 of 4; {5 6 7} with c: 1 of 6, too little.
+    assert found_for(PLANTED, found) == ["a", "b", None]
+    assert found_for(PLANTED, {}) == [None, None, None]
+    empty = PlantedCluster((), "topic", 3, None)
+    assert found_for((empty,), found) == [None]
+
+
+def test_auroc_with_ties_and_its_interval() -> None:
+    score = np.array([0.9, 0.5, 0.5, 0.1])
+    positive = np.array([True, True, False, False])
+    assert auroc(score, positive) == pytest.approx(3.5 / 4)
+    assert np.isnan(auroc(score, np.ones(4, np.bool_)))
+    low, high = auroc_interval(np.r_[np.ones(30), np.zeros(60)], np.arange(90) < 30)
+    assert (low, high) == (pytest.approx(0.9), 1.0)
+    rng = np.random.default_rng(1)
+    positive = np.arange(200) < 100
+    score = rng.standard_normal(200) + positive
+    low, high = auroc_interval(score, positive)
+    assert low < auroc(score, positive) < high
+    assert 0.08 < high - low < 0.2
+
+
+def test_calibration_error_worked_by_hand() -> None:
+    # .95 twice, once right: gap .45; .75 twice, both right: gap .25.
+    p = np.array([0.95, 0.95, 0.75, 0.75])
+    right = np.array([True, False, True, True])
+    assert calibration_error(p, right) == pytest.approx((0.45 + 0.25) / 2)
+    assert np.isnan(calibration_error(np.zeros(0), np.zeros(0, np.bool_)))
+    rng = np.random.default_rng(2)
+    p = rng.uniform(0.4, 1, 200_000)
+    assert calibration_error(p, rng.random(len(p)) < p) < 0.01

@@ -26,8 +26,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from machine import markdown
 
-from cofire.analysis import clusters as clusters_module
 from cofire.analysis.cluster_members import cluster_members
+from cofire.analysis.clusters import find_clusters
 from cofire.analysis.functions import cluster_functions
 from cofire.ingest.count import count
 from cofire.worlds import CROWD, DEV_SEEDS, FAMILIES, TEST_SEEDS, ClusterWorld, cluster_world, seen_world, write_capture
@@ -135,9 +135,7 @@ def judged(run: Run) -> dict[str, Any]:
 
 def found(uid: str, edges: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return the tables clusters and members, and what is told of them."""
-    result = clusters_module.find_clusters(uid, edges)
-    if isinstance(result, tuple):
-        return result[0], result[1], {}
+    result = find_clusters(uid, edges)
     return result.clusters, result.members, dict(result.figures)
 
 

@@ -21,18 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cofire.analysis.full_strength import MIN_ALONE, full_strength
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
-
-MIN_ALONE = 10
-"""Tokens alone from which a member's own mean is taken: of activations with a spread of .5 it then errs by .16."""
-
-MODE_FLOOR = 0.5
-"""A mode counts as full strength where the firing floor lies below this share of it. The cut at the floor makes a mode
-of its own right above it, and does so in every latent of a TopK SAE, whose threshold is 0."""
 
 MIN_BOTH = 5
 """Tokens with both members (and as many others) firing from which a correlation is taken; pairs weigh by
@@ -93,23 +88,20 @@ def function_evidence(
     fires = shared > 0
     if tokens == 0:
         return Evidence(0, None, None, None, None, None, None, None, None)
-    is_mode = is_mode & (floor < MODE_FLOOR * mu)
+    strength = full_strength(alone, mu, is_mode, floor)
     together: Floats = shared.astype(np.float64)
     single: Floats = alone.astype(np.float64)
     number = fires.sum(axis=1)
     weight = fires.sum(axis=0)
-    alone_count = (single > 0).sum(axis=0)
-    alone_mean = np.where(alone_count >= MIN_ALONE, single.sum(axis=0) / np.maximum(alone_count, 1), np.nan)
-    full = np.where(is_mode | np.isnan(alone_mean), mu, alone_mean)
     return Evidence(
         tokens=tokens,
         ratio_sum=_median(_sums(together, mu, fires)),
-        excess=_median((_sums(together, full, fires) - 1) / (number - 1)),
-        excess_alone=_excess_alone(together, alone_mean, fires),
+        excess=_median((_sums(together, strength.value, fires) - 1) / (number - 1)),
+        excess_alone=_excess_alone(together, strength.alone, fires),
         magnitude_r=_magnitude_r(together, fires),
-        mode_share=float(weight[is_mode].sum() / weight.sum()),
-        floor_share=_mean(floor / full, weight),
-        spread=_spread(together, single, alone_count, weight),
+        mode_share=float(weight[strength.by_mode].sum() / weight.sum()),
+        floor_share=_mean(floor / strength.value, weight),
+        spread=_spread(together, single, strength.tokens_alone, weight),
         containment=_containment(fires, tokens, firings),
     )
 

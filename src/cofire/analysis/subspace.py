@@ -214,7 +214,7 @@ def _subspace(
     """Return the row, the points and the mixtures of one cluster."""
     latents = together.members
     mu, is_mode, floor = known.mu[latents], known.is_mode[latents], known.floor[latents]
-    strength = full_strength(single.activations, mu, is_mode, floor)
+    strength = full_strength(single.activations, mu, is_mode, floor).value
     compared = bool(np.isfinite(strength).all())
     activations = together.activations.astype(np.float64)
     if directions is None:

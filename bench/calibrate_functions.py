@@ -12,7 +12,7 @@ Two sorts of planted clusters, DEV_SEEDS alone:
 The evidence of each (cofire.analysis.function_evidence) goes into a multinomial logistic regression with a ridge, the
 three functions weighing the same; once with containment and once without. Printed: log loss, AUROC of composition
 against ambiguity, expected calibration error and the accuracy of what is told, by five-fold cross-validation over the
-clusters, and for the worlds of the last seed with the others fitted. --write replaces
+planted clusters (`folds`), and for the worlds of the last seed with the others fitted. --write replaces
 src/cofire/analysis/function_coefficients.py.
 """
 
@@ -28,12 +28,12 @@ import numpy as np
 import pandas as pd
 import scipy.optimize
 import scipy.sparse as sp
-import scipy.stats
 
 from cofire.analysis.function_evidence import Evidence, function_evidence
 from cofire.analysis.function_model import CLASSES, FEATURES, MIN_TOKENS, THRESHOLD, design, features, probabilities
 from cofire.ingest.histograms import fine_histograms, main_modes
 from cofire.worlds import DEV_SEEDS, cluster_world
+from cofire.worlds.scoring import auroc, calibration_error
 
 NOISES = (0.03, 0.06, 0.1, 0.15, 0.2)
 HEADER = '''"""Made by bench/calibrate_functions.py from planted clusters of DEV_SEEDS; do not edit.
@@ -161,7 +161,7 @@ def variable(clusters: int, seed: int) -> pd.DataFrame:
     rows = []
     for number in range(clusters):
         evidence, info = planted(rng, CLASSES[number % 3])
-        rows.append(asdict(evidence) | info | {"sort": "variable", "seed": seed})
+        rows.append(asdict(evidence) | info | {"sort": "variable", "seed": seed, "cluster": number})
     return pd.DataFrame(rows)
 
 
@@ -171,14 +171,14 @@ def of_world(seed: int, noise: float, exceptions: float = 0.5) -> pd.DataFrame:
     activations = world.values  # noqa: PD011 - no pandas object
     table = sp.csr_array((activations, world.indices, world.indptr), (len(world.document), world.n_latents)).tocsc()
     rows = []
-    for cluster in world.clusters:
+    for number, cluster in enumerate(world.clusters):
         if cluster.function == "none":
             continue
         members = np.array(cluster.members)
         matrix = table[:, members].toarray().astype(np.float64)
         info = {"function": cluster.function, "shape": cluster.structure, "n": len(members), "noise": noise}
         evidence = evidence_of(matrix[matrix.any(axis=1)], world.threshold[members])
-        rows.append(asdict(evidence) | info | {"sort": "world", "seed": seed})
+        rows.append(asdict(evidence) | info | {"sort": "world", "seed": seed, "cluster": number})
     return pd.DataFrame(rows)
 
 
@@ -221,18 +221,13 @@ def ranges(values: np.ndarray) -> np.ndarray:
     return np.stack([low, high, clipped.mean(axis=0), np.maximum(clipped.std(axis=0), 1e-6)])
 
 
-def auroc(score: np.ndarray, positive: np.ndarray) -> float:
-    """Return the chance that a positive has the higher score, ties as a half."""
-    rank = scipy.stats.rankdata(score)
-    n, m = int(positive.sum()), int((~positive).sum())
-    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
+def folds(data: pd.DataFrame) -> np.ndarray:
+    """Return the fold, 0 to 4, of each row.
 
-
-def calibration_error(p: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
-    """Return the expected calibration error of the largest probability, in equal bins."""
-    top, right = p.max(axis=1), p.argmax(axis=1) == truth
-    at = np.minimum((top * bins).astype(int), bins - 1)
-    return float(sum(abs(right[at == b].mean() - top[at == b].mean()) * (at == b).mean() for b in np.unique(at)))
+    A world has the same plan at every noise, so all rows of one planted cluster go into one fold.
+    """
+    planted_cluster = data.groupby(["sort", "seed", "cluster"]).ngroup().to_numpy()
+    return np.random.default_rng(0).integers(5, size=planted_cluster.max() + 1)[planted_cluster]
 
 
 def told(name: str, p: np.ndarray, truth: np.ndarray) -> None:
@@ -246,7 +241,7 @@ def told(name: str, p: np.ndarray, truth: np.ndarray) -> None:
     sure = p.max(axis=1) >= THRESHOLD
     right = p.argmax(axis=1) == truth
     print(
-        f"{name:34} n {len(p):6}  AUROC {area:.3f}  ECE {calibration_error(p, truth):.3f}  "
+        f"{name:34} n {len(p):6}  AUROC {area:.3f}  ECE {calibration_error(p.max(axis=1), right):.3f}  "
         f"log loss {-np.log(p[np.arange(len(p)), truth]).mean():.3f}  told {sure.mean():.2f}, of these right "
         f"{right[sure].mean() if sure.any() else float('nan'):.3f}"
     )
@@ -274,7 +269,7 @@ def main() -> None:
     )
     data, values = data[known].reset_index(drop=True), values[known]
     truth = np.array([CLASSES.index(name) for name in data["function"]])
-    fold = np.random.default_rng(0).integers(5, size=len(data))
+    fold = folds(data)
     text = [HEADER]
     coefficients, bounds = {}, {}
     for variant, used in FEATURES.items():

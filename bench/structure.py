@@ -19,6 +19,7 @@ import numpy as np
 
 from cofire.analysis.shapes import shape_of
 from cofire.worlds import TEST_SEEDS
+from cofire.worlds.scoring import calibration_error
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from peer_formula import peer_label
@@ -71,13 +72,9 @@ def main() -> None:
             shape_found = shape_of(n, np.array(pairs, dtype=np.int64).reshape(-1, 2))
             told.append(shape_found.p)
             right.append(shape_found.label == truth)
-    bins = np.minimum((np.array(told) * 10).astype(int), 9)
-    error = sum(
-        abs(np.mean(np.array(told)[bins == k]) - np.mean(np.array(right)[bins == k])) * np.mean(bins == k)
-        for k in set(bins.tolist())
-    )
+    error = calibration_error(np.array(told), np.array(right))
     print(f"| structure_p, {len(told)} graphs: ECE {error:.4f} | {np.mean(right):.1%} | | |")
-    print(json.dumps({**found, "ece": float(error)}))
+    print(json.dumps({**found, "ece": error}))
 
 
 if __name__ == "__main__":

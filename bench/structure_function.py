@@ -71,9 +71,9 @@ def rows_of(world: ClusterWorld, folder: Path, name: str) -> tuple[pd.DataFrame,
             plan[f"p_{function}{ending}"] = (plan["function"] == function).astype(float)
     result = find_clusters(capture.uid, read_table(capture, EDGES))
     clusters, members = result.clusters, result.members
-    finest = clusters.filter(np.asarray(clusters.column("level")) == 0)
     of = members.to_pandas().groupby("cluster")["latent"].apply(lambda latents: latents.to_numpy(np.int64))
-    functions = cluster_functions(capture, finest, members, read_table(capture, LATENTS)).to_pandas()
+    functions = cluster_functions(capture, clusters, members, read_table(capture, LATENTS)).to_pandas()
+    # `members` has the finest clusters alone; so then has the merged table.
     return plan, described(capture, of.to_dict()).merge(functions, on="cluster")
 
 

@@ -238,6 +238,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "worlds", help="trained SAEs and scores")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     given = parser.parse_args()
+    if given.write and given.seeds != "test":
+        parser.error("--write is for the test seeds: the page says that its figures are of those")
     given.cache.mkdir(parents=True, exist_ok=True)
     seeds = TEST_SEEDS if given.seeds == "test" else DEV_SEEDS[: len(TEST_SEEDS)]
     for group in given.only:

@@ -69,8 +69,10 @@ def test_the_answers_on_the_embedded_store(demo_dir: Path) -> None:
 
 
 @pytest.fixture
-def neo4j_graph(demo_dir: Path, neo4j_server: Neo4jServer) -> Iterator[KnowledgeBase]:
+def neo4j_graph(demo_dir: Path, neo4j_server: Neo4jServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[KnowledgeBase]:
     uri, username, password = neo4j_server
+    for name in ("COFIRE_RUNS", "COFIRE_REWIRES"):  # or the demo's tables would be made anew
+        monkeypatch.delenv(name, raising=False)
     with neo4j_server.open() as store:
         wipe(store)
         for capture in find_captures([demo_dir / "capture"]):

@@ -24,6 +24,7 @@ from cofire.ingest.load import LoadPlan, Section, load_plan
 from cofire.schema.nodes import LATENT, RELEASE, TOKEN
 from cofire.schema.relationships import CO_FIRES, FIRES_ON
 from cofire.store import Store, ensure_schema, holder, open_store, write
+from cofire.store.versions import VERSION
 from cofire.store.write import delete_sae, load_sae
 from graphs import dump_graph, wipe
 from jobs import fork_server, load_job
@@ -399,4 +400,4 @@ def test_neo4j_has_the_two_indexes_of_its_own(neo4j_store: Store) -> None:
 def test_nothing_of_a_load_is_in_another_store(embedded_dir: Path, tmp_path: Path) -> None:
     with open_store(embedded_dir) as store:
         load_sae(store, planned(tmp_path, 1))
-        assert store.read("MATCH (v:SchemaVersion) RETURN v.version", {}).rows == [(2,)]
+        assert store.read("MATCH (v:SchemaVersion) RETURN v.version", {}).rows == [(VERSION,)]

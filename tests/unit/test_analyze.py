@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,18 @@ from typing import Any
 import pytest
 
 from builders import make_capture, random_arrays
-from cofire.analysis.analyze import ANALYSES, analyze, is_stale
+from cofire.analysis.analyze import _VERSIONS, ANALYSES, analyze, is_stale
 from cofire.analysis.settings import AnalysisSettings
+from cofire.cli import run
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count
+from cofire.ingest.files import exclusive
+from cofire.ingest.load import load_plan
 from cofire.ingest.table_files import read_table, table_infos
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS
+from cofire.settings import Settings
+from cofire.store.ingest import analysis_settings
 
 QUICK = AnalysisSettings(runs=3, rewires=4)
 PARTS = ("cluster_nulls", "motif_counts", "cluster_functions", "subspaces", "subspace_points", "subspace_mixtures")
@@ -105,6 +111,59 @@ def test_a_run_that_was_stopped_between_two_tables_is_finished(
             analyze(capture, QUICK)
     assert analyze(capture, QUICK) == ()
     assert files(capture) == wanted
+
+
+def test_other_rewires_in_passing_leave_the_nulls_alone(capture: CaptureDir) -> None:
+    analyze(capture, QUICK)
+    before = files(capture)
+    assert analyze(capture, replace(QUICK, rewires=5), only=("clusters",)) == ()
+    assert files(capture) == before
+
+
+def test_clusters_that_differ_take_the_rest_along_whatever_made_them(
+    capture: CaptureDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyze(capture, QUICK)
+    monkeypatch.setitem(_VERSIONS, "clusters", 99)
+    assert analyze(capture, QUICK) == ("clusters",)  # the same clusters: what is known of them still holds
+    assert set(PARTS) <= set(table_infos(capture))
+
+
+def test_another_process_that_writes_is_named(capture: CaptureDir) -> None:
+    with exclusive(capture.path), pytest.raises(CaptureError, match="is being written by another cofire"):
+        analyze(capture, QUICK)
+
+
+def test_a_new_count_makes_the_motif_counts_stale(capture: CaptureDir, capsys: pytest.CaptureFixture[str]) -> None:
+    analyze(capture, QUICK)
+    assert run(["motifs", str(capture.path), "--kind", "clique", "--min-size", "3", "--min-z", "-9"]) == 0
+    count(capture, CountSettings(edges="significant"))
+    assert run(["motifs", str(capture.path), "--kind", "clique", "--min-size", "3", "--min-z", "-9"]) == 2
+    assert "were made from an earlier count" in capsys.readouterr().err
+    with pytest.raises(CaptureError, match="made from an earlier count; run `cofire analyze`"):
+        load_plan(capture)
+
+
+def test_nothing_is_written_where_one_of_several_cannot_be_analysed(
+    capture: CaptureDir, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_capture(tmp_path / "2", random_arrays(1), sae_id="uncounted")
+    before = files(capture)
+    assert run(["analyze", str(capture.path), str(tmp_path / "2" / "capture")]) == 2
+    assert files(capture) == before
+    (tmp_path / "file").touch()
+    arguments = ["analyze", str(capture.path), "--only", "structure-function", "--out", str(tmp_path / "file" / "out")]
+    assert run(arguments) == 2
+    assert files(capture) == before
+
+
+def test_the_default_of_an_earlier_cofire_is_no_wish(capture: CaptureDir) -> None:
+    analyze(capture, replace(QUICK, resolution=0.7))
+    manifest = capture.tables / "manifest.json"
+    record = json.loads(manifest.read_text())
+    record["clusters"]["settings"] = {"method": "leiden-cpm", "weight": "log_odds", "resolution": 0.7, "seed": 3}
+    manifest.write_text(json.dumps(record))
+    assert analysis_settings(capture, Settings()) == replace(QUICK, runs=2, rewires=3)
 
 
 def test_an_unknown_analysis_is_refused(capture: CaptureDir) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from builders import dense, make_capture, random_arrays
-from cofire.analysis.cluster_tokens import cluster_tokens, shared_and_alone
+from cofire.analysis.cluster_tokens import MOST_ALONE, cluster_tokens, shared_and_alone
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir import Shard
 from cofire.ingest.hashing import place_hash
@@ -133,19 +133,75 @@ def test_other_values_take_the_place_of_the_activations(arrays, capture):
     np.testing.assert_allclose(found["some"].activations, matrix[rows])
 
 
-def test_one_pass_gives_what_two_do(capture):
+def test_a_threshold_below_0_is_no_floor(capture):
+    """What is left of an activation after known interference may be below 0 and above an imported threshold."""
+
+    def less(shard):
+        return shard.values - np.float32(2)
+
+    floors = np.r_[np.full(6, -1.0), np.full(6, np.nan)]
+    found, bare = (cluster_tokens(capture, CLUSTERS, least=1, values=less, floor=floor) for floor in (floors, None))
+    for uid in CLUSTERS:
+        assert (found[uid].firings.data > 0).all()
+        np.testing.assert_array_equal(found[uid].row, bare[uid].row)
+        np.testing.assert_array_equal(found[uid].activations, bare[uid].activations)
+
+
+def test_one_pass_gives_both_sorts(capture):
     floor = np.full(12, 0.5)
-    both = shared_and_alone(capture, CLUSTERS, most=9, most_alone=8, floor=floor)
-    apart = (
-        cluster_tokens(capture, CLUSTERS, most=9, floor=floor),
-        cluster_tokens(capture, CLUSTERS, least=1, greatest=1, most=8, floor=floor),
-    )
-    for one, other in zip(both, apart, strict=True):
-        assert list(one) == list(other)
-        for uid, tokens in one.items():
-            assert tokens.tokens == other[uid].tokens
-            np.testing.assert_array_equal(tokens.row, other[uid].row)
-            np.testing.assert_array_equal(tokens.activations, other[uid].activations)
+    shared, alone = shared_and_alone(capture, CLUSTERS, most=9, most_alone=8, floor=floor)
+    together = cluster_tokens(capture, CLUSTERS, most=9, floor=floor)
+    every = cluster_tokens(capture, CLUSTERS, least=1, greatest=1, floor=floor)
+    lowest = cluster_tokens(capture, CLUSTERS, least=1, greatest=1, most=8, floor=floor)
+    assert list(shared) == list(alone) == list(CLUSTERS)
+    for uid in CLUSTERS:
+        assert shared[uid].tokens == together[uid].tokens
+        np.testing.assert_array_equal(shared[uid].row, together[uid].row)
+        np.testing.assert_array_equal(shared[uid].activations, together[uid].activations)
+        # Of those where one member fires alone, the lowest hashes of each member.
+        hashes = place_hash(every[uid].document, every[uid].position)
+        fires = every[uid].activations > 0
+        kept = np.zeros(len(hashes), bool)
+        for member in fires.T:
+            mine = np.flatnonzero(member)
+            kept[mine[np.argsort(hashes[mine])][:8]] = True
+        assert alone[uid].tokens == every[uid].tokens
+        np.testing.assert_array_equal(alone[uid].row, every[uid].row[kept])
+        np.testing.assert_array_equal(alone[uid].activations, every[uid].activations[kept])
+        assert np.isin(lowest[uid].row, alone[uid].row).all()
+    assert len(alone["whole"].row) > 8 < alone["whole"].tokens
+
+
+def test_both_sorts_do_not_depend_on_the_shards(capture):
+    whole = shared_and_alone(capture, CLUSTERS, most=11, most_alone=3)
+    assert len(whole[1]["some"].row) > 3
+    for rows in (1, 7, 100):
+        cut = shared_and_alone(Cut(capture, rows), CLUSTERS, most=11, most_alone=3)
+        for one, other in zip(whole, cut, strict=True):
+            for uid in CLUSTERS:
+                np.testing.assert_array_equal(one[uid].row, other[uid].row)
+                np.testing.assert_array_equal(one[uid].activations, other[uid].activations)
+                assert one[uid].tokens == other[uid].tokens
+
+
+def test_a_member_that_is_often_alone_does_not_crowd_out_the_others(tmp_path):
+    # 250,000 tokens of the one, so that what waits is cut down on the way, and 12 of the other.
+    rng = np.random.default_rng(1)
+    latent = np.zeros(250_012, np.int32)
+    latent[rng.choice(len(latent), 12, replace=False)] = 1
+    arrays = {
+        "indptr": np.arange(len(latent) + 1),
+        "indices": latent,
+        "values": rng.uniform(0.1, 1, len(latent)).astype(np.float32),
+        "n_latents": np.int64(2),
+        "doc": np.sort(rng.integers(0, 300, len(latent))),
+    }
+    capture = make_capture(tmp_path, arrays)
+    for source in (capture, Cut(capture, 30_000)):
+        _, alone = shared_and_alone(source, {"c": np.array([0, 1])})
+        assert alone["c"].tokens == len(latent)
+        assert (alone["c"].activations > 0).sum(axis=0).tolist() == [MOST_ALONE, 12]
+        np.testing.assert_array_equal(alone["c"].row[alone["c"].activations[:, 1] > 0], np.flatnonzero(latent == 1))
 
 
 def test_no_clusters_and_progress(capture):
@@ -168,6 +224,12 @@ def test_no_clusters_and_progress(capture):
 def test_what_is_wrong_is_said(capture, members, arguments, message):
     with pytest.raises(InputError, match=message):
         cluster_tokens(capture, members, **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"most": 0}, {"most_alone": 0}])
+def test_no_tokens_of_a_sort_cannot_be_asked_for(capture, arguments):
+    with pytest.raises(InputError, match="give 1 and more"):
+        shared_and_alone(capture, CLUSTERS, **arguments)
 
 
 def test_without_activations(capture):

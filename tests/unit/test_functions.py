@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+import scipy.sparse as sp
 
 from builders import arrays_of, make_capture
+from cofire.analysis.full_strength import known_latents
 from cofire.analysis.function_coefficients import COEFFICIENTS, RANGES
 from cofire.analysis.function_evidence import Evidence, function_evidence
 from cofire.analysis.function_model import (
@@ -122,6 +127,35 @@ def test_shares_of_one_weight_go_against_each_other_however_many_there_are():
     assert found.ratio_sum == pytest.approx(1)
     # -1, -1/2 and -1/3 with two, three and four members.
     assert -0.75 < found.magnitude_r < -0.4
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 100])
+def test_a_large_cluster_is_taken_in_blocks_and_without_a_correlation(monkeypatch, block):
+    rng = np.random.default_rng(3)
+    shared = rng.gamma(3, 1, (120, 5)) * (rng.random((120, 5)) < rng.uniform(0.2, 0.9, 5))
+    shared = shared[(shared > 0).sum(axis=1) >= 2]
+    alone = np.diag(rng.gamma(3, 1, 5)).repeat(15, axis=0)
+    whole = evidence(shared, alone, is_mode=np.zeros(5, bool))
+    monkeypatch.setattr("cofire.analysis.function_evidence.MOST_MEMBERS", 4)
+    monkeypatch.setattr("cofire.analysis.function_evidence._BLOCK", block)
+    assert whole.magnitude_r is not None
+    found = evidence(shared, alone, is_mode=np.zeros(5, bool))
+    assert found == dataclasses.replace(whole, magnitude_r=None)
+    fires, own = shared > 0, np.r_[shared, alone] > 0
+    both = np.array([[(fires[:, a] & fires[:, b]).sum() * (a != b) for b in range(5)] for a in range(5)])
+    most = both.max(axis=1) / own.sum(axis=0)
+    assert found.containment == pytest.approx(np.delete(most, own.sum(axis=0).argmax()).mean())
+
+
+def test_lone_tokens_may_be_sparse():
+    rng = np.random.default_rng(4)
+    shared = rng.gamma(3, 1, (50, 3)).astype(np.float32)
+    alone = np.diag(np.ones(3)).repeat([30, 12, 4], axis=0) * rng.gamma(3, 1, (46, 1))
+    known = {"tokens": 50, "mu": np.full(3, 2.0), "is_mode": np.zeros(3, bool), "floor": np.full(3, 0.1)}
+    known["firings"] = np.array([80, 62, 54])
+    dense = dataclasses.astuple(function_evidence(shared, alone.astype(np.float32), **known))
+    sparse = dataclasses.astuple(function_evidence(shared, sp.csr_array(alone.astype(np.float32)), **known))
+    assert sparse == pytest.approx(dense, rel=1e-12)
 
 
 def test_equal_values_have_no_correlation():
@@ -270,6 +304,72 @@ def test_coarser_clusters_few_tokens_and_nulls(tmp_path):
     assert found["both"]["tokens"] == 319
     assert (found["dead"]["tokens"], found["dead"]["function"], found["dead"]["excess"]) == (0, "unclear", None)
     assert all(not (isinstance(v, float) and math.isnan(v)) for row in found.values() for v in row.values())
+
+
+def test_a_member_that_is_seldom_alone_keeps_its_own_full_strength(tmp_path):
+    """One member is alone on 40,000 tokens and the other on 12; where both fire they share one weight."""
+    rng = np.random.default_rng(0)
+    share = rng.uniform(0.2, 0.8, 400)
+    # Spread widely, so that no activation is a mode.
+    rows = [{0: float(8 * s), 1: float(8 - 8 * s)} for s in share]
+    rows += [{0: float(v)} for v in rng.uniform(4, 12, 40_000)] + [{1: float(v)} for v in np.linspace(4, 12, 12)]
+    order = rng.permutation(len(rows))
+    capture = make_capture(tmp_path, arrays_of([rows[k] for k in order], 2))
+    count(capture)
+    clusters = pa.table({"cluster": ["c"], "level": [0], "parent": pa.array([None], pa.string())})
+    members = pa.table({"cluster": ["c", "c"], "latent": pa.array([0, 1], pa.int32())})
+    latents = read_table(capture, LATENTS)
+    # Both by their mean: that of the second, mostly shared, is about one half of its full strength.
+    latents = latents.set_column(
+        latents.column_names.index("mu_rule"), latents.schema.field("mu_rule"), pa.array(["mean", "mean"])
+    )
+    (row,) = cluster_functions(capture, clusters, members, latents).to_pylist()
+    assert row["excess"] == row["excess_alone"] == pytest.approx(0.0, abs=0.05)
+    assert row["ratio_sum"] > 1.2
+
+
+def test_the_calibration_keeps_a_planted_cluster_in_one_fold(capsys):
+    path = Path(__file__).parents[2] / "bench" / "calibrate_functions.py"
+    spec = importlib.util.spec_from_file_location("bench_calibrate_functions", path)
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    worlds = [{"sort": "world", "seed": s, "cluster": c} for s in (1, 2) for _ in range(5) for c in range(40)]
+    variable = [{"sort": "variable", "seed": s, "cluster": c} for s in (1, 2) for c in range(300)]
+    data = pd.DataFrame(worlds + variable)
+    data["fold"] = bench.folds(data)
+    assert len(data.drop_duplicates()) == 2 * (40 + 300)
+    assert data.groupby("sort")["fold"].nunique().tolist() == [5, 5]
+    assert data["fold"].value_counts(normalize=True).between(0.13, 0.27).all()
+    rows = bench.variable(12, DEV_SEEDS[0])
+    assert rows["cluster"].tolist() == list(range(12))
+    # .9 right, .8 wrong and .6 right: an error of (.1 + .8 + .4) / 3; all compositions above the ambiguity.
+    p = np.array([[0.9, 0.05, 0.05], [0.8, 0.1, 0.1], [0.1, 0.6, 0.3]])
+    bench.told("with: by hand", p, np.array([0, 2, 1]))
+    assert "AUROC 1.000  ECE 0.433" in capsys.readouterr().out
+
+
+def test_what_is_known_of_the_latents(tmp_path):
+    capture = make_capture(tmp_path, arrays_of([{0: 1.0, 1: 1.0}] * 40, 4))
+    latents = pa.table(
+        {
+            "index": pa.array(range(4), pa.int32()),
+            "mu": [2.0, 0.0, -1.0, None],
+            "mu_rule": ["mode", "mean", "mean", None],
+            "threshold": [0.5, 0.5, -0.5, 0.0],
+            "clear_floor": [0.75, None, None, -0.25],
+            "firing_count": [9, 8, 7, 6],
+            "clear_firing_count": [5, None, None, 4],
+        }
+    )
+    known = known_latents(capture, latents)
+    np.testing.assert_array_equal(known.mu, [2.0, np.nan, np.nan, np.nan])
+    assert known.is_mode.tolist() == [True, False, False, False]
+    assert known.floor.tolist() == [0.75, 0.5, 0.0, 0.0]
+    assert known.firings.tolist() == [5, 8, 7, 4]
+    with pytest.raises(InputError, match="no column clear_floor"):
+        known_latents(capture, latents.drop_columns(["clear_floor"]))
+    with pytest.raises(InputError, match="not that of"):
+        known_latents(capture, latents.slice(1))
 
 
 def test_what_is_wrong_is_said(tmp_path):

@@ -151,6 +151,19 @@ def test_a_hard_clique_is_given_up(monkeypatch):
     assert np.isnan(cluster_numbers(community, pairs, np.ones(len(pairs)))[2][0, place])
 
 
+def test_the_search_for_a_clique_needs_little_memory():
+    """Its arrays are as deep as a clique may be large, and that is not the degree of a hub."""
+    assert kernel._clique_bound(np.array([5999] + [1] * 5999)) == 2
+    assert kernel._clique_bound(np.array([4] * 5 + [1])) == 5
+    spokes = np.stack([np.zeros(2999, np.int64), np.arange(1, 3000)], axis=1)
+    place = NUMBERS.index("max_clique_share")
+    for clique in (2, 3, 7):
+        among = [(x, y) for y in range(1, clique) for x in range(1, y)]
+        ends = np.concatenate([spokes, np.array(among, dtype=np.int64).reshape(-1, 2)])
+        found = cluster_numbers(np.zeros(3000, np.int64), ends, np.ones(len(ends)))[2]
+        assert found[0, place] == clique / 3000
+
+
 def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
     edges, counts, _ = planted(TEST_SEEDS[1], n=200)
     tables = clustered(edges)

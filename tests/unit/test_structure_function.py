@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -25,17 +29,20 @@ from cofire.ingest.count import count
 from cofire.ingest.files import exclusive
 from cofire.ingest.table_files import read_table, save_tables
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTERS, LATENTS, MEMBERS
+from cofire.worlds import TEST_SEEDS, cluster_world
 
 CONFOUNDS = "size, frequency, density"
 
 
 def clusters(seed, n, link, *, confounded=False, saes=1):
     """A table of clusters. `link`: share of compositions that are stars, and of ambiguities that are cliques: .5 is
-    nothing, 1 is all. Confounded: function and shape both go with frequency, and with nothing else."""
+    nothing, 1 is all. Confounded: function and shape both go with frequency (or with density) and with nothing else."""
     rng = np.random.default_rng(seed)
     frequency = np.exp(rng.normal(-5, 1, n))
+    even = rng.random(n) if confounded == "density" else None
     if confounded:
-        often = 1 / (1 + np.exp(-1.5 * (np.log(frequency) + 5)))
+        z = np.log(frequency) + 5 if even is None else (even - 0.5) * np.sqrt(12)
+        often = 1 / (1 + np.exp(-1.5 * z))
         composition, star = rng.random((2, n)) < often
     else:
         composition = rng.random(n) < 0.5
@@ -52,7 +59,7 @@ def clusters(seed, n, link, *, confounded=False, saes=1):
             "centralization": centralization,
             "strength_centralization": np.clip(centralization + 0.1 * rng.standard_normal(n), 0, 1),
             "core_periphery": np.clip(centralization + 0.1 * rng.standard_normal(n), 0, 1),
-            "density": np.clip(np.where(star, 0.4, 0.9) + 0.1 * rng.standard_normal(n), 0, 1),
+            "density": np.clip(np.where(star, 0.4, 0.9) + 0.1 * rng.standard_normal(n), 0, 1) if even is None else even,
             "function": np.where(composition, "composition", "ambiguity"),
             "p_composition": p,
             "p_ambiguity": 1 - p,
@@ -108,12 +115,18 @@ def test_full_relation():
             assert row.value > 0.98
             assert row.low > 0.95
             assert row.p == pytest.approx(0.01)
-            assert abs(row.expected - 0.5) < 0.1
+            # A quarter of the functions stay where they are.
+            assert row.expected == pytest.approx(0.5 + 0.5 / 4, abs=0.05)
         assert found(result, "auroc", "density", by=by, strata="size, frequency").value < 0.02
         assert found(result, "gain", "structure", by=by, strata="size, frequency").low > 0.3
         assert found(result, "uncertainty", "structure label", by=by).value > 0.9
     # Where density is a confound it takes nearly all of this away, for here it goes with the shape.
     assert found(result, "gain", "structure").value < 0.1
+    # It is not tested against itself then.
+    for name in ("density", "all scores"):
+        assert found(result, "auroc", name).value == found(result, "auroc", name, strata="size, frequency").value
+        assert found(result, "auroc", name)[["expected", "p"]].isna().all()
+    assert np.isfinite(found(result, "auroc", "centralization").p)
 
 
 def test_partial_relation():
@@ -189,11 +202,29 @@ def test_p_is_uniform_where_there_is_nothing():
         rows = clusters(1000 + seed, 90, 0.5, confounded=seed % 2 == 1)
         result = structure_function(rows, permutations=19, bootstrap=1, seed=seed)
         table = result.table[(result.table.by == WITH) & (result.table.counted == "told")]
-        p.append(table[table.of.isin(["centralization", "all scores", "structure label"])].p.to_numpy(float))
+        p.append(table[table.of.isin(["centralization", "all scores", "structure label"])].p.dropna().to_numpy(float))
     p = np.array(p)
-    # 30 draws of each of 6 tests, at 20 values of p: at a true rate of .1, 9 and more have a chance of .2%.
+    assert p.shape == (30, 5)
+    # 30 draws of each of 5 tests, at 20 values of p: at a true rate of .1, 9 and more have a chance of .2%.
     assert ((p <= 0.1).sum(axis=0) < 9).all()
     assert 0.4 < p.mean() < 0.62
+
+
+def test_density_that_goes_with_both_is_no_finding_in_five_saes():
+    """The function and the shape both go with density, and with nothing else: 470 clusters, as the five real SAEs have.
+
+    Strata of equal parts of each confound halved the density, and a third of such tables had p <= .05.
+    """
+    p = []
+    for seed in range(40):
+        rows = clusters(2000 + seed, 470, 0.5, confounded="density", saes=5)
+        # Nothing but the told function with containment, which is a quarter of the work.
+        rows[[name for name in rows if name.startswith("p_")]] = 0.0
+        row = found(structure_function(rows, permutations=19, bootstrap=1, seed=seed), "auroc", "centralization")
+        assert row.value > 0.55
+        p.append(row.p)
+    # 7 of 40 and more have a chance of .3% at a true rate of .05.
+    assert (np.array(p) <= 0.05).sum() <= 6
 
 
 def test_the_figure_is_drawn_whatever_is_known(tmp_path):
@@ -205,6 +236,28 @@ def test_the_figure_is_drawn_whatever_is_known(tmp_path):
             with style():
                 data = png(structure_function_figure(result, counted=counted))
             assert data.startswith(b"\x89PNG")
+
+
+def test_the_bench_takes_clusters_of_two_levels(tmp_path, monkeypatch):
+    path = Path(__file__).parents[2] / "bench" / "structure_function.py"
+    spec = importlib.util.spec_from_file_location("bench_structure_function", path)
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    sweep = bench.find_clusters
+
+    def two_levels(*given):
+        result = sweep(*given)
+        rows = [{**row, "parent": "whole"} for row in result.clusters.to_pylist() if row["level"] == 0]
+        rows.append({**rows[0], "cluster": "whole", "level": 1, "parent": None})
+        return dataclasses.replace(result, clusters=pa.Table.from_pylist(rows, schema=result.clusters.schema))
+
+    monkeypatch.setattr(bench, "find_clusters", two_levels)
+    families = {"composition_star": 2, "ambiguity_clique": 2}
+    world = cluster_world(TEST_SEEDS[0], tokens=100_000, families=families, background=60, bridges=0)
+    plan, got = bench.rows_of(world, tmp_path, "w")
+    assert len(plan) == 4 <= len(got)
+    assert "whole" not in set(got["cluster"])
+    assert {"size", "structure", "function", "p_composition_alone"} <= set(got)
 
 
 def test_rows_come_from_the_tables(tmp_path):

@@ -9,8 +9,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from builders import arrays_of, dense, random_arrays
+from cofire.analysis.clear_values import ClearValues
+from cofire.analysis.cluster_tokens import MOST_ALONE, cluster_tokens
 from cofire.analysis.subspace import ALONE, FITTED, MIXTURES, OTHERS, cluster_subspaces
-from cofire.errors import CaptureError
+from cofire.errors import InputError
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
 from cofire.ingest.table_files import read_table
@@ -50,6 +52,8 @@ def tables_of(groups, mu, floor=None, rule="mode"):
             "mu_rule": pa.array([rule] * len(mu), mask=~np.isfinite(mu)),
             "threshold": np.zeros(len(mu)),
             "clear_floor": pa.nulls(len(mu), pa.float64()) if floor is None else pa.array(floor),
+            "firing_count": np.full(len(mu), 100),
+            "clear_firing_count": pa.nulls(len(mu), pa.int64()) if floor is None else pa.array(np.full(len(mu), 50)),
         }
     )
     return (
@@ -213,6 +217,29 @@ def test_tokens_and_mixtures_are_cut_and_counted_in_full(tmp_path):
     assert len(different) == MIXTURES + others["mixtures"]
 
 
+def test_the_lone_tokens_shown_are_those_of_the_lowest_hash_in_the_cluster(tmp_path):
+    assert ALONE <= MOST_ALONE
+    random = np.random.default_rng(3)
+    rows = [{0: 1.0, 1: 2.0}] * 5 + [{int(k): 1.5} for k in random.choice(3, 3000, p=[0.9, 0.09, 0.01])]
+    capture = capture_of(tmp_path, arrays_of(rows, 3))
+    (row,), points, _ = check(cluster_subspaces(capture, *tables_of([range(3)], np.full(3, 1.5))))
+    lowest = cluster_tokens(capture, {"c": np.arange(3)}, least=1, greatest=1, most=ALONE)["c"]
+    shown = [(one["document"], one["position"]) for one in points if len(one["latents"]) == 1]
+    assert row["alone"] == 3000
+    assert shown == list(zip(lowest.document.tolist(), lowest.position.tolist(), strict=True))
+
+
+def test_a_threshold_below_0_lets_no_negative_activation_fire(tmp_path, monkeypatch):
+    """With known interference taken off, activations fall below 0; the simplex is told of ratios above it only."""
+    capture = capture_of(tmp_path, random_arrays(4), np.eye(12))
+    floor = np.full(12, -1.0)
+    clear = ClearValues(floor, lambda shard: shard.values - np.float32(2))
+    monkeypatch.setattr("cofire.analysis.subspace.clear_values", lambda *_: clear)
+    (row,), points, _ = check(cluster_subspaces(capture, *tables_of([[0, 1, 4]], np.full(12, 2.0), floor)))
+    assert row["simplex_r2"] is not None
+    assert all(a > 0 for point in points for a in point["activations"])
+
+
 def test_equal_captures_give_equal_tables_however_they_are_cut(tmp_path, monkeypatch):
     arrays = random_arrays(9, tokens=3000)
     tables = tables_of([[0, 1, 4], [5, 6], [2, 7, 8, 9]], np.full(12, 2.0))
@@ -350,5 +377,5 @@ def test_progress_goes_up_to_the_end(tmp_path):
 
 def test_tables_of_another_sae_are_refused(tmp_path):
     capture = capture_of(tmp_path, random_arrays(4))
-    with pytest.raises(CaptureError, match="not of its 12 latents"):
+    with pytest.raises(InputError, match="latents table: not that of"):
         cluster_subspaces(capture, *tables_of([[0, 1]], np.full(11, 2.0)))

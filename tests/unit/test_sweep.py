@@ -5,6 +5,7 @@ The thresholds of the sweep were chosen on DEV_SEEDS; the figures asserted here 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cofire.analysis import clusters as module
 from cofire.analysis.agreement import adjusted_mutual_information
 from cofire.analysis.cluster_members import cluster_members
 from cofire.analysis.clusters import LONG, find_clusters
@@ -155,6 +157,56 @@ def test_a_graph_of_one_cluster_and_a_pair(edges):
     assert sorted(found.clusters["size"].to_pylist()) == [2, len({x for pair in edges for x in pair})]
 
 
+def cliques(sizes, rng):
+    """Cliques of 2 to 3 nats: {pair: weight}, and how many latents."""
+    ends = np.cumsum([0, *sizes])
+    pairs = [
+        pair for low, high in itertools.pairwise(ends.tolist()) for pair in itertools.combinations(range(low, high), 2)
+    ]
+    return dict(zip(pairs, rng.uniform(2, 3, len(pairs)).tolist(), strict=True)), int(ends[-1])
+
+
+def found_sizes(rows, error=0.1):
+    found = find_clusters(
+        UID, table(np.array(list(rows)), np.array(list(rows.values())), np.full(len(rows), error)), runs=4
+    )
+    return found.figures, sorted(row["size"] for row in found.clusters.to_pylist() if row["level"] == 0)
+
+
+@pytest.mark.parametrize("seed", TEST_SEEDS)
+@pytest.mark.parametrize("chance", [0, 150])
+def test_a_stable_community_of_more_than_half_does_not_hide_the_others(seed, chance):
+    rng = np.random.default_rng(seed)
+    rows, n = cliques([120, *[5] * 20], rng)
+    for _ in range(chance):
+        pair = tuple(sorted(int(x) for x in rng.choice(n, 2, replace=False)))
+        rows.setdefault(pair, rng.uniform(1, 1.5))
+    figures, sizes = found_sizes(rows)
+    assert sizes == [5] * 20 + [120]
+    assert figures["pooled"] == 0
+
+
+def test_one_weak_edge_far_away_changes_no_cluster():
+    rows, n = cliques([6] * 40, np.random.default_rng(TEST_SEEDS[0]))
+    rows |= {(12 * k, 12 * k + 6): 1.5 for k in range(20)}
+    figures, sizes = found_sizes(rows)
+    assert sizes == [6] * 40
+    rows[n, n + 1] = 1e-3
+    other, sizes = found_sizes(rows)
+    assert [size for size in sizes if size > 2] == [6] * 40
+    for name in ("plateau_low", "plateau_high"):
+        assert other[name] == pytest.approx(figures[name], rel=0.1)
+
+
+@pytest.mark.parametrize("pairs", [1, 20])
+@pytest.mark.parametrize("error", [0.05, 0.3])
+def test_a_small_graph_whose_range_is_short_has_a_plateau_all_the_same(pairs, error):
+    figures, sizes = found_sizes({(2 * k, 2 * k + 1): 2.0 for k in range(pairs)}, error)
+    assert sizes == [2] * pairs
+    assert (figures["n_plateaus"], figures["pooled"]) == (1, 0)
+    assert figures["plateau_high"] / figures["plateau_low"] < 4.1
+
+
 def test_a_graph_whose_partitions_are_all_trivial_gives_its_components():
     # A star of 101: it is the whole graph, and once it holds less than half the others are alone.
     ends = np.stack([np.zeros(100, np.int64), np.arange(1, 101)], axis=1)
@@ -272,6 +324,17 @@ def test_trivial_partitions_make_no_plateau():
     assert plateaus(drifting(np.ones((5, 5)), alone=0.6), shortest=2) == []
     found = plateaus(drifting(np.ones((5, 5)), largest=[0.9, 0.6, 0.4, 0.4, 0.3]), shortest=2)
     assert [(p.first, p.last) for p in found] == [(2, 4)]
+    # A large cluster is no reason when others are found beside it.
+    beside = dataclasses.replace(drifting(np.ones((5, 5)), largest=0.6), clusters=np.full(5, 3.0))
+    assert [(p.first, p.last) for p in plateaus(beside, shortest=2)] == [(0, 4)]
+
+
+def test_a_plateau_of_nearly_the_whole_range_may_be_short():
+    agreement = np.ones((10, 10))
+    agreement[8:, :] = agreement[:, 8:] = 0.5
+    assert [(p.first, p.last) for p in plateaus(drifting(agreement), shortest=1e3)] == [(0, 7)]
+    agreement[7, :] = agreement[:, 7] = 0.5
+    assert plateaus(drifting(agreement), shortest=1e3) == []
 
 
 def test_coarser_plateaus_lie_below_the_longest():
@@ -279,3 +342,16 @@ def test_coarser_plateaus_lie_below_the_longest():
     agreement[4:8, 4:8] = agreement[1:3, 1:3] = 0.97
     found = plateaus(drifting(agreement), shortest=2)
     assert [(p.first, p.last) for p in found] == [(4, 7), (1, 2)]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_coarser_plateau_that_joins_nothing_is_not_counted(joined):
+    agreement = np.full((9, 9), 0.5)
+    agreement[4:8, 4:8] = agreement[1:3, 1:3] = 0.97
+    partitions = np.tile(np.arange(40, dtype=np.int32) // 4, (9, 2, 1))
+    if joined:
+        partitions[:4] //= 2
+    ends = np.stack([np.arange(39), np.arange(1, 40)], axis=1)
+    graph = WeightedGraph(40, ends, np.ones(39), np.full(39, 0.1))
+    levels, figures, _ = module._levels(graph, dataclasses.replace(drifting(agreement), partitions=partitions), 0)
+    assert len(levels) == figures["n_plateaus"] == 1 + joined

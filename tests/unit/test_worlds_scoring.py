@@ -28,6 +28,13 @@ def test_adjusted_rand_worked_by_hand() -> None:
         adjusted_rand([0, 0, 1], [0, 1])
 
 
+def test_adjusted_rand_of_nothing_is_not_known() -> None:
+    assert np.isnan(adjusted_rand([], []))
+    assert np.isnan(cluster_ari(PLANTED[2:], {"a": ints(0, 1)}, 10))
+    with pytest.raises(ValueError, match="0 and 1 things"):
+        adjusted_rand([], [0])
+
+
 def test_adjusted_rand_of_random_partitions_is_nought_on_average() -> None:
     rng = np.random.default_rng(0)
     drawn = [adjusted_rand(rng.integers(8, size=200), rng.integers(5, size=200)) for _ in range(300)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from cofire.analysis.settings import AnalysisSettings
@@ -25,6 +25,7 @@ from cofire.ingest.table_files import (
     digest,
     drop_tables,
     is_current,
+    is_whole,
     read_table,
     save_tables,
     table_infos,
@@ -37,11 +38,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ANALYSES = ("clusters", "nulls", "functions", "subspaces")
+ACROSS = "structure-function"
+"""An analysis over the clusters of several captures, of which no capture has a table."""
 
 Progress = Callable[[str, int, int], None]
 
 # Part of every fingerprint: raise it when the same input gives other tables.
-_VERSIONS = {"clusters": 2, "nulls": 1, "functions": 1, "subspaces": 1}
+_VERSIONS = {"clusters": 3, "nulls": 1, "functions": 2, "subspaces": 2}
 _TABLES = {
     "clusters": ("clusters", "members"),
     "nulls": ("cluster_nulls", "motif_counts"),
@@ -61,7 +64,8 @@ def analyze(
 ) -> tuple[str, ...]:
     """Make the tables of the named analyses where they are missing or stale.
 
-    A run that was stopped goes on where it was when the same is asked for again.
+    A sweep and a comparison with rewired graphs that were stopped go on where they were when the same is asked for
+    again; the others begin anew.
 
     Args:
         capture: a counted capture.
@@ -73,73 +77,107 @@ def analyze(
         The names of the analyses that were run.
 
     Raises:
-        InputError: `only` names an unknown analysis, or one that needs what the capture does not have.
-        CaptureError: the capture has not been counted.
+        InputError: as `check_analyses`.
+        CaptureError: as `check_analyses`, or another process writes into the capture.
     """
-    wanted = _checked(capture, only)
+    wanted = check_analyses(capture, only)
     done = []
-    for name in ("clusters", *(name for name in wanted if name != "clusters")):
-        if not _current(capture, name, settings):
-            _run(capture, name, settings, partial(progress, name) if progress else None)
-            done.append(name)
-        if name == "clusters":
-            _drop_stale(capture, settings)
-    _fill(capture, settings)
+    with exclusive(capture.path):
+        state = _State(capture, settings)
+        for name in ("clusters", *(name for name in wanted if name != "clusters")):
+            if not state.current(name):
+                _run(state, name, partial(progress, name) if progress else None)
+                done.append(name)
+            if name == "clusters":
+                _drop_old(state)
+        _fill(state)
+        # Not before: a run that is stopped while `clusters` is filled would have to sweep again.
+        for name in ("clusters", *wanted):
+            for work in capture.tables.glob(f".{name}-*"):
+                shutil.rmtree(work, ignore_errors=True)
     return tuple(done)
 
 
-def is_stale(capture: CaptureDir, settings: AnalysisSettings) -> bool:
-    """Tell whether tables of an analysis are there that these settings would give otherwise."""
-    infos = table_infos(capture)
-    return any(
-        infos[table].made_from != _made_from(capture, name, settings)
-        for name, tables in _TABLES.items()
-        for table in tables
-        if table in infos
-    )
+def check_analyses(capture: CaptureDir, only: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the analyses that `only` (None: all whose inputs are there) means for a capture, in order.
 
-
-def _checked(capture: CaptureDir, only: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the analyses to run, in order."""
+    Raises:
+        InputError: `only` names an unknown analysis, or one that needs what the capture does not have.
+        CaptureError: the capture has not been counted.
+    """
     unknown = [name for name in only or () if name not in ANALYSES]
     if unknown:
-        raise InputError(f"there is no analysis '{unknown[0]}'; there are {', '.join(ANALYSES)}")
+        raise InputError(f"there is no analysis '{unknown[0]}'; there are {', '.join((*ANALYSES, ACROSS))}")
     able = ANALYSES if capture.keeps_activations else ("clusters", "nulls")
     lacking = [name for name in only or () if name not in able]
     if lacking:
         raise InputError(
             f"{capture.path}: {lacking[0]} needs the activations, which --no-keep did not store; capture anew"
         )
+    if EDGES.name not in table_infos(capture):
+        read_table(capture, EDGES)  # raises, saying what to run
     return tuple(name for name in able if only is None or name in only)
 
 
-def _made_from(capture: CaptureDir, name: str, settings: AnalysisSettings) -> str:
-    """Return the fingerprint of what an analysis starts from."""
-    infos = table_infos(capture)
-    clusters = digest(_VERSIONS["clusters"], capture.uid, infos["edges"].sha256, settings.recorded("clusters"))
-    if name == "clusters":
-        return clusters
-    parts: list[Any] = [_VERSIONS[name], clusters, infos["latents"].sha256, settings.recorded(name)]
-    if name in ("functions", "subspaces"):
-        parts.append(capture_digest(capture))
-    return digest(*parts)
+def is_stale(capture: CaptureDir, settings: AnalysisSettings) -> bool:
+    """Tell whether tables of an analysis are there that these settings would give otherwise."""
+    state, infos = _State(capture, settings), table_infos(capture)
+    return any(
+        infos[table].made_from != state.made_from(name)
+        for name, tables in _TABLES.items()
+        for table in tables
+        if table in infos
+    )
 
 
-def _current(capture: CaptureDir, name: str, settings: AnalysisSettings) -> bool:
-    read_table(capture, EDGES)  # raises, saying what to run, when the capture has not been counted
-    made_from = _made_from(capture, name, settings)
-    return all(is_current(capture, table, made_from) for table in _TABLES[name])
+class _State:
+    """A capture's tables and what each would be made from now."""
+
+    def __init__(self, capture: CaptureDir, settings: AnalysisSettings) -> None:
+        self.capture, self.settings = capture, settings
+
+    @cached_property
+    def _capture_digest(self) -> str:
+        return capture_digest(self.capture)
+
+    def clusters_there(self) -> str | None:
+        """Return a fingerprint of the clusters that are there, whatever is known of them; None for none."""
+        if CLUSTERS.name not in table_infos(self.capture):
+            return None
+        clusters = read_table(self.capture, CLUSTERS).select(["cluster", "level", "parent", "resolution"])
+        return digest(clusters.to_pylist(), table_infos(self.capture)[MEMBERS.name].sha256)
+
+    def made_from(self, name: str) -> str:
+        """Return the fingerprint of what an analysis starts from."""
+        infos = table_infos(self.capture)
+        if name == "clusters":
+            edges = infos[EDGES.name].sha256
+            return digest(_VERSIONS[name], self.capture.uid, edges, self.settings.recorded(name))
+        parts: list[Any] = [_VERSIONS[name], self.clusters_there(), infos[LATENTS.name].sha256]
+        if name == "nulls":
+            parts.append(infos[EDGES.name].sha256)
+        else:
+            parts.append(self._capture_digest)
+        return digest(*parts, self.settings.recorded(name))
+
+    def current(self, name: str) -> bool:
+        """Tell whether the tables of an analysis are there and made from what is there now."""
+        if not all(is_whole(self.capture, table) for table in _TABLES["clusters"]):
+            return False
+        made_from = self.made_from(name)
+        return all(is_current(self.capture, table, made_from) for table in _TABLES[name])
+
+    def recorded(self, name: str) -> dict[str, Any]:
+        """Return the settings to record beside the tables of an analysis, and what they belong to."""
+        recorded = {**self.settings.recorded(name), "edges": table_infos(self.capture)[EDGES.name].sha256}
+        return recorded if name == "clusters" else {**recorded, "clusters": self.clusters_there()}
 
 
-def _run(
-    capture: CaptureDir, name: str, settings: AnalysisSettings, progress: Callable[[int, int], None] | None
-) -> None:
-    made_from = _made_from(capture, name, settings)
-    work = _work(capture, name, made_from)
-    tables, figures = _MAKERS[name](capture, settings, work, progress)
-    with exclusive(capture.path):
-        save_tables(capture, tables, made_from, settings.recorded(name), figures)
-    shutil.rmtree(work, ignore_errors=True)
+def _run(state: _State, name: str, progress: Callable[[int, int], None] | None) -> None:
+    made_from = state.made_from(name)
+    work = _work(state.capture, name, made_from)
+    tables, figures = _MAKERS[name](state.capture, state.settings, work, progress)
+    save_tables(state.capture, tables, made_from, state.recorded(name), figures)
 
 
 def _work(capture: CaptureDir, name: str, made_from: str) -> Path:
@@ -225,38 +263,30 @@ _MAKERS: dict[str, Callable[[CaptureDir, AnalysisSettings, Path, Step], Made]] =
 }
 
 
-def _drop_stale(capture: CaptureDir, settings: AnalysisSettings) -> None:
+def _drop_old(state: _State) -> None:
     """Remove tables that are about other clusters than those that are there now."""
-    infos = table_infos(capture)
-    stale = [
-        table
-        for name, tables in _TABLES.items()
-        for table in tables
-        if table in infos and infos[table].made_from != _made_from(capture, name, settings)
-    ]
-    if stale:
-        with exclusive(capture.path):
-            drop_tables(capture, stale)
+    infos, clusters = table_infos(state.capture), state.clusters_there()
+    parts = [table for name, tables in _TABLES.items() if name != "clusters" for table in tables]
+    old = [table for table in parts if table in infos and infos[table].settings.get("clusters") != clusters]
+    if old:
+        drop_tables(state.capture, old)
 
 
-def _fill(capture: CaptureDir, settings: AnalysisSettings) -> None:
-    """Put into `clusters` what the other tables say of each cluster; null where one is not there or is stale."""
+def _fill(state: _State) -> None:
+    """Put into `clusters` what the other tables say of each cluster; null where one is not there."""
     import pyarrow as pa
 
-    clusters = read_table(capture, CLUSTERS)
+    clusters, infos = read_table(state.capture, CLUSTERS), table_infos(state.capture)
     filled = clusters
     for part in _PARTS:
-        name = next(analysis for analysis, tables in _TABLES.items() if part.name in tables)
         found: dict[str, dict[str, Any]] = {}
-        if is_current(capture, part.name, _made_from(capture, name, settings)):
-            found = {row["cluster"]: row for row in read_table(capture, part).to_pylist()}
+        if is_whole(state.capture, part.name):  # and about these clusters: `_drop_old` took the others away
+            found = {row["cluster"]: row for row in read_table(state.capture, part).to_pylist()}
         for column in {c.name for c in part.columns} & {c.name for c in CLUSTERS.columns} - {"cluster"}:
             place = filled.schema.get_field_index(column)
             field = filled.schema.field(place)
             values = [found.get(uid, {}).get(column) for uid in clusters.column("cluster").to_pylist()]
             filled = filled.set_column(place, field, pa.array(values, field.type))
-    if filled.equals(clusters):
-        return
-    info = table_infos(capture)["clusters"]
-    with exclusive(capture.path):
-        save_tables(capture, {"clusters": filled}, info.made_from, info.settings, info.figures)
+    if not filled.equals(clusters):
+        info = infos[CLUSTERS.name]
+        save_tables(state.capture, {"clusters": filled}, info.made_from, info.settings, info.figures)

@@ -24,7 +24,8 @@ class ClearValues:
     """The arguments `floor` and `values` of `cofire.analysis.cluster_tokens`.
 
     Attributes:
-        floor: float64 [N], a firing counts where its activation is above it; NaN counts all. None where none is known.
+        floor: float64 [N], a firing counts where its activation is above it, and above 0; NaN counts all. None where
+            none is known.
         values: returns float32 [nnz], a shard's activations less known interference; None to take them as they are.
     """
 

@@ -112,9 +112,9 @@ def _describe(sizes: Any, bounds: Any, local: Any, weight: Any, most: int, found
 def _largest_clique(near: Any, degree: Any, most: int) -> int:
     """Return the size of the largest clique; 0 when `most` steps did not suffice to prove one largest."""
     n, words = near.shape
-    depth = degree.max() + 2
     # Nodes in order of falling degree: the colouring takes low numbers first.
     by_degree = np.argsort(-degree, kind="mergesort")
+    depth = _clique_bound(degree[by_degree]) + 1
     rank = np.empty(n, np.int64)
     rank[by_degree] = np.arange(n)
     ranked = np.zeros((n, words), np.uint64)
@@ -152,6 +152,15 @@ def _largest_clique(near: Any, degree: Any, most: int) -> int:
             level += 1
             left[level] = _colour(candidates[level], ranked, order[level], colour[level], uncoloured, free)
     return best
+
+
+@compiled
+def _clique_bound(falling: Any) -> int:
+    """Return a size that no clique exceeds: one of k nodes needs k whose degree is k - 1 and more (of a star, two)."""
+    size = 0
+    while size < len(falling) and falling[size] >= size:
+        size += 1
+    return size
 
 
 @compiled

@@ -8,7 +8,8 @@
 
        at many resolutions, each many times with the log_odds drawn anew within their error (cofire.analysis.sweep);
     3. take the longest plateau, the stretch of resolutions over which these partitions agree, if it spans a factor of
-       LONG, else all resolutions of the sweep; its consensus (cofire.analysis.consensus) is the finest level;
+       LONG or nearly all of the sweep, else all resolutions; its consensus (cofire.analysis.consensus) is the finest
+       level;
     4. the plateaus at lower resolutions make coarser levels: consensus partitions whose atoms are the clusters of the
        level below, so that levels nest;
     5. drop the latents that are alone, describe the rest (see cofire.analysis.structure), and name each cluster after
@@ -16,7 +17,8 @@
 
 What a resolution means under CPM: it is a log_odds. Two clusters are joined when the mean log_odds over *all* pairs
 between them, absent edges counted as 0, exceeds it; so the pairs inside a cluster average more than it and the pairs
-between two clusters less. CPM has no resolution limit: what a cluster is does not depend on the rest of the graph.
+between two clusters less. At a given resolution what a cluster is does not depend on the rest of the graph (CPM has no
+resolution limit); which resolutions the sweep looks at and which it takes does.
 
 Without a long plateau no resolution is singled out, and the consensus over all of them joins latents that are together
 over more than half of the range, in the logarithm; `pooled` in the figures says so. The one resolution of the highest
@@ -24,7 +26,8 @@ mean AMI was tried in its place: in six planted graphs without a plateau (DEV_SE
 latent) it gave an ARI of .51-.88, the consensus over all .78-.86; between two seeds the consensus at one given
 resolution agreed by an AMI of .88-.96, that over all by .96 (two SAEs of SmolLM2). Shorter plateaus were tried too: an
 ARI as low as .26 where the consensus over all gave .94. A random graph has clusters as well: what tells them from found
-ones is `plateau_ami` (about .5 to .66 there) and the comparison with rewired graphs (cofire.analysis.nulls).
+ones is `plateau_ami`, a mean agreement (about .5 to .66 there), and the comparison with rewired graphs
+(cofire.analysis.nulls).
 """
 
 from __future__ import annotations
@@ -65,11 +68,12 @@ class Clusters:
     Attributes:
         clusters: table (cofire.schema.tables.CLUSTERS), sorted by cluster; all levels.
         members: table (MEMBERS), sorted by cluster and latent; those of level 0.
-        figures: `levels`, and of a sweep: `n_plateaus`; `pooled` (1 where no plateau was long enough, so that level
-            0 is the consensus over all resolutions, else 0); `plateau_low`, `plateau_high`, `plateau_ami` of the
-            resolutions that level 0 was made from (the AMI is the mean within and between each two of a plateau,
-            within and between neighbours where pooled; all 0 where every partition was trivial and the clusters are
-            the connected components); `bootstrap` (the partitions of which level 0 is the consensus).
+        figures: `levels`, and of a sweep: `n_plateaus` (those that made a level); `pooled` (1 where no plateau was
+            long enough, so that level 0 is the consensus over all resolutions, else 0); `plateau_low`,
+            `plateau_high`, `plateau_ami` of the resolutions that level 0 was made from (the AMI is the mean
+            agreement, not the best: within and between each two of a plateau, within and between neighbours where
+            pooled; all 0 where every partition was trivial and the clusters are the connected components);
+            `bootstrap` (the partitions of which level 0 is the consensus).
         sweep: one row a resolution, ascending, to be drawn: resolution, within, between (with the next resolution;
             None of the last), clusters, largest, alone (see cofire.analysis.sweep.Sweep), level (None: in none).
             Empty where one resolution was asked for.
@@ -201,7 +205,7 @@ def _levels(
         level_of |= dict.fromkeys(range(plateau.first, plateau.last + 1), len(levels))
         levels.append(_Level(math.sqrt(plateau.low * plateau.high), labels, _stability(labels, taken)))
     figures = {
-        "n_plateaus": len(chosen) + len(coarser),
+        "n_plateaus": len(levels) - (0 if chosen else 1),
         "pooled": 0 if chosen else 1,
         "plateau_low": base.low,
         "plateau_high": base.high,

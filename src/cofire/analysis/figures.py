@@ -29,6 +29,7 @@ STRUCTURE_COLOURS = {
     "hub_and_spoke": ORANGE,
     "clique": BLUE,
     "path": GREEN,
+    "core_periphery": "#56B4E9",
     "mixed": PURPLE,
     "too_small": "#CFCFCF",
 }

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
+MOST_MEMBERS = 2000
+"""Members up to which the correlation is taken: it holds a dozen arrays of n x n numbers at once, 400 MB here."""
+
+_BLOCK = 500
+
 MIN_BOTH = 5
 """Tokens with both members (and as many others) firing from which a correlation is taken; pairs weigh by
 their number."""
@@ -45,7 +50,7 @@ class Evidence:
         excess_alone: the same in units of the mean activation on tokens where no other member fires; None where it is
             known of less than half of the firings.
         magnitude_r: mean over pairs of the correlation of their activations given both fire and as many others,
-            by number of tokens.
+            by number of tokens; None of more than MOST_MEMBERS members.
         mode_share: share of the firings on these tokens of members whose mu is a mode well above the floor.
         floor_share: mean over these firings of (the floor above which a firing counts) / full strength.
         spread: standard deviation / mean of the activations on tokens where no other member fires, by their number;
@@ -66,7 +71,7 @@ class Evidence:
 
 def function_evidence(
     shared: npt.NDArray[np.floating[Any]],
-    alone: npt.NDArray[np.floating[Any]],
+    alone: Any,
     *,
     tokens: int,
     mu: Floats,
@@ -76,9 +81,12 @@ def function_evidence(
 ) -> Evidence:
     """Return the evidence on one cluster of n members.
 
+    Memory: up to 42 R n + 100 n^2 bytes besides `shared`: 120 MB for 500 members and R = 5000, 500 MB for 1,500. With
+    more than MOST_MEMBERS members, of which no correlation is taken, 25 R n.
+
     Args:
         shared: [R, n] float, activations on (a sample of) the tokens where two members and more fire; 0: does not fire.
-        alone: [Q, n] float, the same where just one fires.
+        alone: [Q, n] float, the same where just one fires; a numpy or a scipy sparse array.
         tokens: how many tokens of the first kind there are in all.
         mu: [n] float, NaN where unknown.
         is_mode: [n] bool, whether mu is a clear mode of the activations.
@@ -90,7 +98,6 @@ def function_evidence(
         return Evidence(0, None, None, None, None, None, None, None, None)
     strength = full_strength(alone, mu, is_mode, floor)
     together: Floats = shared.astype(np.float64)
-    single: Floats = alone.astype(np.float64)
     number = fires.sum(axis=1)
     weight = fires.sum(axis=0)
     return Evidence(
@@ -101,7 +108,7 @@ def function_evidence(
         magnitude_r=_magnitude_r(together, fires),
         mode_share=float(weight[strength.by_mode].sum() / weight.sum()),
         floor_share=_mean(floor / strength.value, weight),
-        spread=_spread(together, single, strength.tokens_alone, weight),
+        spread=_spread(together, alone.astype(np.float64), strength.tokens_alone, weight),
         containment=_containment(fires, tokens, firings),
     )
 
@@ -128,6 +135,8 @@ def _excess_alone(shared: Floats, alone_mean: Floats, fires: npt.NDArray[np.bool
 
 def _magnitude_r(shared: Floats, fires: npt.NDArray[np.bool_]) -> float | None:
     """Return the mean correlation of two members given both fire, by sums over tokens as matrix products."""
+    if shared.shape[1] > MOST_MEMBERS:
+        return None
     number = fires.sum(axis=1)
     total = np.zeros((4, shared.shape[1], shared.shape[1]))
     for k in np.unique(number):
@@ -156,7 +165,7 @@ def _magnitude_r(shared: Floats, fires: npt.NDArray[np.bool_]) -> float | None:
     return float(np.average(r, weights=both[pairs]))
 
 
-def _spread(shared: Floats, alone: Floats, alone_count: Ints, weight: Ints) -> float | None:
+def _spread(shared: Floats, alone: Any, alone_count: Ints, weight: Ints) -> float | None:
     values, count = np.where(alone_count >= MIN_ALONE, 1, 0), alone_count
     total, square = alone.sum(axis=0), (alone**2).sum(axis=0)
     few = values == 0
@@ -171,11 +180,17 @@ def _spread(shared: Floats, alone: Floats, alone_count: Ints, weight: Ints) -> f
 
 
 def _containment(fires: npt.NDArray[np.bool_], tokens: int, firings: Ints) -> float | None:
-    on = fires.astype(np.float64)
+    # Whole numbers below 2^24, so float32 holds them.
+    on = fires.astype(np.float32)
+    most = np.zeros(len(firings))
+    # In blocks of members, so that the pairs of a large cluster are never all there at once.
+    for low in range(0, len(firings), _BLOCK):
+        both = on[:, low : low + _BLOCK].T @ on
+        at = np.arange(len(both))
+        both[at, low + at] = 0
+        most[low : low + _BLOCK] = both.max(axis=1)
     # The sample stands for all tokens.
-    both = on.T @ on * (tokens / len(fires))
-    np.fill_diagonal(both, 0)
-    share = np.minimum(both / np.maximum(firings, 1)[:, None], 1).max(axis=1)
+    share = np.minimum(most * (tokens / len(fires)) / np.maximum(firings, 1), 1)
     others = np.arange(len(firings)) != firings.argmax()
     live = others & (firings > 0)
     return float(share[live].mean()) if live.any() else None

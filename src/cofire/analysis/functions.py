@@ -19,26 +19,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cofire.analysis.clear_values import clear_values
 from cofire.analysis.cluster_members import cluster_members
 from cofire.analysis.cluster_tokens import shared_and_alone
+from cofire.analysis.full_strength import known_latents
 from cofire.analysis.function_evidence import function_evidence
 from cofire.analysis.function_model import CLASSES, MIN_TOKENS, THRESHOLD, function_probabilities
-from cofire.errors import InputError
 from cofire.schema.cluster_tables import CLUSTER_FUNCTIONS
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pyarrow as pa
 
     from cofire.ingest.capture_dir import CaptureDir
-
-MOST_ALONE = 20_000
-"""Tokens with one member firing that are kept for a cluster: enough for the mean of each of its members."""
-
-_LATENTS = ("index", "mu", "mu_rule", "threshold", "clear_floor", "firing_count", "clear_firing_count")
 
 
 def cluster_functions(
@@ -51,7 +43,8 @@ def cluster_functions(
 ) -> pa.Table:
     """Return the table cluster_functions: evidence and probabilities of each cluster, of coarser levels too.
 
-    Cost: one pass over the shards; memory that of `cluster_tokens`, and 8 n^2 bytes for a cluster of n members.
+    Cost: one pass over the shards. Memory: that of `shared_and_alone`, and for one cluster at a time that of
+    `function_evidence`.
 
     Args:
         capture: a counted capture that stores its activations.
@@ -70,17 +63,7 @@ def cluster_functions(
     """
     import pyarrow as pa
 
-    lacking = [name for name in _LATENTS if name not in latents.column_names]
-    if lacking:
-        raise InputError(f"latents table: no column {', '.join(lacking)}; run `cofire count` again")
-    known = {name: _column(latents, name) for name in _LATENTS if name != "mu_rule"}
-    if not np.array_equal(known["index"], np.arange(capture.manifest.n_latents)):
-        raise InputError(f"latents table: not that of {capture.path}; run `cofire count` again")
-    is_mode = np.array([rule == "mode" for rule in latents.column("mu_rule").to_pylist()])
-    clear = np.isfinite(known["clear_floor"])
-    lowest = np.where(clear, known["clear_floor"], known["threshold"])
-    firings = np.where(clear, known["clear_firing_count"], known["firing_count"]).astype(np.int64)
-
+    known = known_latents(capture, latents)
     sought = cluster_members(clusters, members)
     shards = len(capture.manifest.shards)
     total = shards + len(sought)
@@ -89,22 +72,21 @@ def cluster_functions(
         if progress is not None:
             progress(done, total)
 
-    clearly = clear_values(capture, latents)
-    floor, values = clearly.floor, clearly.values
+    clear = clear_values(capture, latents)
     shared, alone = shared_and_alone(
-        capture, sought, most_alone=MOST_ALONE, floor=floor, values=values, progress=lambda done, _: tell(done)
+        capture, sought, floor=clear.floor, values=clear.values, progress=lambda done, _: tell(done)
     )
     evidence = {}
     for number, (uid, tokens) in enumerate(shared.items()):
         of = tokens.members
         evidence[uid] = function_evidence(
             tokens.activations,
-            alone[uid].activations,
+            alone[uid].firings,
             tokens=tokens.tokens,
-            mu=known["mu"][of],
-            is_mode=is_mode[of],
-            floor=lowest[of],
-            firings=firings[of],
+            mu=known.mu[of],
+            is_mode=known.is_mode[of],
+            floor=known.floor[of],
+            firings=known.firings[of],
         )
         tell(shards + number + 1)
     p = function_probabilities({uid: found for uid, found in evidence.items() if found.tokens >= MIN_TOKENS})
@@ -118,8 +100,3 @@ def cluster_functions(
                 row["function"] = CLASSES[int(p["with"][uid].argmax())]
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=CLUSTER_FUNCTIONS.arrow_schema())
-
-
-def _column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    """Return a column as float64, NaN for null."""
-    return np.asarray(table.column(name).to_pandas(), dtype=np.float64)

@@ -140,6 +140,12 @@ def capture_motif_counts(captures: Sequence[CaptureDir]) -> dict[str, list[Motif
                 f"{capture.path} has no table motif_counts, which --min-z needs; run "
                 f"`cofire analyze {capture.path} --only nulls`"
             )
+        infos = table_infos(capture)
+        if infos[MOTIF_COUNTS.name].settings.get("edges") != infos[EDGES.name].sha256:
+            raise InputError(
+                f"{capture.path}: its motif_counts were made from an earlier count; run "
+                f"`cofire analyze {capture.path} --only nulls`"
+            )
         rows = read_table(capture, MOTIF_COUNTS).select(["kind", "size", "count", "null_mean", "z"]).to_pylist()
         found[capture.uid] = [MotifCount(**row) for row in rows]
     return found

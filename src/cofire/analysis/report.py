@@ -145,8 +145,8 @@ def _sizes(data: ReportData) -> Picture:
     caption = (
         f"{_many(len(clusters), 'cluster')} of two latents and more, {_n(latents)} of {_n(len(data.latents))} latents "
         f"in them. Leiden on log odds: {data.sae.get('clusterRule') or 'not recorded'}; seed "
-        f"{_distinct(clusters['seed'])}. A shape is named where it is perfect but for about one edge in ten; all else "
-        "is mixed."
+        f"{_distinct(clusters['seed'])}. A shape is named where it is perfect but for about one edge in ten, below "
+        "eight latents only where it is perfect; all else is mixed."
     )
     figure = cluster_sizes(clusters["size"].to_numpy(dtype=np.int64), clusters["structure"].tolist())
     return _picture(name, title, caption, figure)
@@ -177,7 +177,7 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
         return "not recorded" if value is None else _n(value) if isinstance(value, int) else f"{value:.1f}"
 
     counts = data.clusters["structure"].value_counts()
-    kinds = ["hub_and_spoke", "clique", "path", "mixed", "too_small"]
+    kinds = ["hub_and_spoke", "clique", "path", "core_periphery", "mixed", "too_small"]
     shapes = ", ".join(f"{_n(int(counts[kind]))} {kind.replace('_', ' ')}" for kind in kinds if kind in counts)
     return [
         ("Latents", number("nLatents")),
@@ -191,6 +191,7 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
         ("Edge rule", str(sae.get("edgeRule") or "not recorded")),
         ("Noise floor", str(sae.get("noiseFloor") or "not recorded")),
         *_cosines(sae),
+        ("Cluster rule", str(sae.get("clusterRule") or "not recorded")),
         ("Clusters (two latents and more)", _n(len(data.clusters)) + (f": {shapes}" if shapes else "")),
     ]
 

@@ -196,7 +196,7 @@ def _why_not(data: ClusterPageData, analysis: str) -> str:
     """Say why what an analysis finds of activations is not there."""
     if not data.keeps_activations:
         return "Not computed: the capture was made with --no-keep and has no activations."
-    if data.cluster["level"] != 0:
+    if data.cluster["level"] != 0 and analysis == "subspaces":
         return "Not computed: it is for clusters of the finest level."
     return f"Not computed; run cofire analyze CAPTURE --only {analysis}."
 

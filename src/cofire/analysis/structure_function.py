@@ -14,7 +14,10 @@
    edges.
 5. Permutation: functions change places within strata of the confounds (and of the SAE). What a score reaches then on
    average is `expected`: that is what the confounds give; p is the two-sided share of the permutations that lie as far
-   from it. Regressions are fitted again each time.
+   from it. Regressions are fitted again each time. The strata are cut from one number, the log odds of composition by a
+   logistic regression on the confounds: among clusters of equal odds the function tells nothing of the confounds
+   (Rosenbaum and Rubin 1983, the propensity score), however many there are, and one number can be cut finely. What
+   goes with a confound in no straight line is not taken away.
 6. Bootstrap over clusters: percentile intervals, of the gain over a regression on the confounds alone too. Regressions
    keep the cross-validated scores that they have, so that these intervals tell of the clusters, not of the fit.
 """
@@ -45,9 +48,10 @@ ENDINGS = {WITH: "", WITHOUT: "_alone"}
 MIN_EACH = 10
 """Compositions, and ambiguities, (or weights of them) that are needed; with fewer nothing is told."""
 
-PER_STRATUM, MOST_PARTS = 4, 6
-"""A stratum holds four clusters on average, where the confounds are cut into 2 to 6 parts each. Wider parts leave more
-of the confounds inside a stratum, where it still counts; narrower ones leave nothing to change places with."""
+PER_STRATUM = 4
+"""A stratum holds so many clusters on average. Wider ones leave more of the confounds inside a stratum, where it still
+counts; narrower ones leave nothing to change places with. One function in four stays where it is: where the confounds
+give nothing, `expected` still has about a quarter of what a score tells."""
 
 FOLDS = 5
 RIDGE = 1.0
@@ -62,7 +66,8 @@ class StructureFunction:
         table: one row per number. by: with or without containment. counted: told or weighted. measure: auroc, gain (of
             AUROC over the confounds alone) or uncertainty. of: the score. strata: the confounds. value; low, high: the
             95% interval; expected: the mean over the permutations; p (of the permutation). compositions, ambiguities:
-            how many. Null where there are too few, or where a number has no such test.
+            how many. Null where there are too few, or where a number has no such test: the confounds, and with density
+            among these, density and the regression on all scores, of which it is one.
         rows: the clusters that were used, with `told` and `told_alone`: composition, ambiguity or neither.
     """
 
@@ -178,15 +183,17 @@ class _Case:
         drawn = {name: auroc(s, self.positive * draws, self.negative * draws) for name, s in scores.items()}
         found: list[dict[str, Any]] = []
         for place, strata in enumerate(confounds):
+            # A confound is no score to be tested against itself.
+            free = [name for name in names if "density" not in strata or name not in ("density", "all scores")]
             expected = self._permuted(
-                columns,
+                {name: scores[name] for name in free},
                 structure,
                 fold,
-                strata,
+                self._strata(confounds[strata]),
                 lambda done, of, place=place: progress(place * of + done, 2 * of),  # type: ignore[misc]
             )
             for name in names:
-                tested = _tested(value[name], expected[name])
+                tested = _tested(value[name], expected[name]) if name in free else {"expected": None, "p": None}
                 found.append(
                     {"measure": "auroc", "of": name, "strata": strata, **_interval(value[name], drawn[name]), **tested}
                 )
@@ -225,46 +232,47 @@ class _Case:
         result = np.empty(len(fold))
         for k in range(FOLDS):
             seen = fold != k
-            mean, sd = matrix[seen].mean(axis=0), matrix[seen].std(axis=0)
-            z = np.column_stack([np.ones(len(fold)), (matrix - mean) / np.where(sd > 0, sd, 1)])
-            result[~seen] = z[~seen] @ _logistic(z[seen], positive[seen], negative[seen])
+            result[~seen] = _odds(matrix, seen, positive, negative)[~seen]
         return result
 
-    def _strata(self, names: str) -> Ints:
-        """Return the stratum of each cluster: the SAE, and equal parts of each confound in it."""
-        import pandas as pd
+    def _strata(self, confounds: Floats) -> Ints:
+        """Return the stratum of each cluster: the SAE, and in it a part of the odds that the confounds [K, m] give.
 
-        confounds = names.split(", ")
-        sae = self.rows["sae"].to_numpy(str) if "sae" in self.rows else np.full(len(self.rows), "")
-        groups = len(np.unique(sae))
-        parts = int(np.clip((len(sae) / (PER_STRATUM * groups)) ** (1 / len(confounds)), 2, MOST_PARTS))
-        keys = [pd.factorize(sae)[0]]
-        for name in confounds:
-            rank = self.rows[name].groupby(sae).rank(pct=True, method="average").to_numpy(np.float64)
-            keys.append(np.minimum((rank * parts).astype(np.int64), parts - 1))
-        return np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+        The regression has seen every cluster: with cross-validation clusters of equal confounds had unequal odds.
+        """
+        odds = _odds(confounds, np.ones(len(confounds), np.bool_), self.positive, self.negative)
+        sae = self.rows["sae"].to_numpy(str) if "sae" in self.rows else np.full(len(odds), "")
+        stratum = np.empty(len(odds), np.int64)
+        start = 0
+        for one in np.unique(sae):
+            at = np.flatnonzero(sae == one)
+            parts = max(len(at) // PER_STRATUM, 1)
+            # Rounded, so that the order of equal odds is that of the rows on every machine.
+            order = np.argsort(np.round(odds[at], 9), kind="stable")
+            stratum[at[order]] = start + np.arange(len(at)) * parts // len(at)
+            start += parts
+        return stratum
 
     def _permuted(
         self,
-        columns: dict[str, Floats],
+        scores: dict[str, Floats],
         structure: Floats,
         fold: Ints,
-        strata: str,
+        stratum: Ints,
         progress: Callable[[int, int], None],
     ) -> dict[str, Floats]:
         """Return each number over the permutations of the functions within strata, [permutations]."""
-        stratum = self._strata(strata)
         home = np.argsort(stratum, kind="stable")
         label = np.unique(self.rows["structure"].to_numpy(str), return_inverse=True)[1]
-        found: dict[str, list[float]] = {name: [] for name in (*columns, "all scores", "structure label")}
+        found: dict[str, list[float]] = {name: [] for name in (*scores, "structure label")}
         for number in range(self.permutations):
             moved = np.empty(len(home), np.int64)
             moved[home] = np.lexsort((self.rng.random(len(home)), stratum))
             positive, negative = self.positive[moved], self.negative[moved]
-            for name, score in columns.items():
+            for name, score in scores.items():
+                if name == "all scores":
+                    score = self._fitted(structure, fold, positive, negative)
                 found[name].append(float(auroc(score, positive, negative)))
-            fitted = self._fitted(structure, fold, positive, negative)
-            found["all scores"].append(float(auroc(fitted, positive, negative)))
             found["structure label"].append(float(uncertainty(label, positive, negative)))
             progress(number + 1, self.permutations)
         return {name: np.array(values) for name, values in found.items()}
@@ -326,6 +334,14 @@ def _logistic(z: Floats, positive: Floats, negative: Floats) -> Floats:
         if np.abs(step).max() < 1e-6:
             break
     return b
+
+
+def _odds(matrix: Floats, seen: npt.NDArray[np.bool_], positive: Floats, negative: Floats) -> Floats:
+    """Return the log odds of composition of each row of [K, m], by a regression on those that are `seen`."""
+    mean, sd = matrix[seen].mean(axis=0), matrix[seen].std(axis=0)
+    z = np.column_stack([np.ones(len(matrix)), (matrix - mean) / np.where(sd > 0, sd, 1)])
+    found: Floats = z @ _logistic(z[seen], positive[seen], negative[seen])
+    return found
 
 
 def _interval(value: float, draws: Floats) -> dict[str, float | None]:

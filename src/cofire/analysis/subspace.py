@@ -24,15 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cofire.analysis.clear_values import clear_values
 from cofire.analysis.cluster_members import cluster_members
-from cofire.analysis.cluster_tokens import ClusterTokens, cluster_tokens
-from cofire.analysis.full_strength import full_strength
+from cofire.analysis.cluster_tokens import ClusterTokens, shared_and_alone
+from cofire.analysis.full_strength import KnownLatents, full_strength, known_latents
 from cofire.analysis.simplex import simplex_fit
 from cofire.errors import CaptureError
 from cofire.ingest.hashing import place_hash
@@ -51,9 +50,8 @@ FITTED = 1000
 """Tokens that a cluster is fitted to, and stored: about 50 kB a cluster on the disk. A share of variance then has a
 standard error of some hundredths at the most."""
 ALONE = 300
-"""Tokens with one member that are stored."""
-MOST_ALONE = 20_000
-"""Tokens with one member that the members' full strengths are taken from."""
+"""Tokens with one member that are stored: those with the lowest hashes. No more than MOST_ALONE of cluster_tokens,
+which keeps as many of each member, so that these are among them."""
 MIXTURES = 50
 OTHERS = "others"
 _RANK = 1e-9
@@ -72,15 +70,15 @@ def cluster_subspaces(
 
     Pairs are included: a pair that shares one unit of weight is the smallest ambiguity, and its plane hides nothing.
 
-    Cost: two passes over the shards, and in each what `clear_values` costs; for each cluster n^3 for its components and
-    100 sorts of its firings for the simplex. The same capture and clusters give the same tables, however the capture is
-    cut into shards.
+    Cost: one pass over the shards, with what `clear_values` costs; for each cluster n^3 for its components and 100
+    sorts of its firings for the simplex. Memory: that of `shared_and_alone`, and for one cluster at a time some arrays
+    of n x n numbers. The same capture and clusters give the same tables, however the capture is cut into shards.
 
     Args:
         capture: a capture that stores its activations.
         clusters: columns cluster, level, parent.
         members: columns cluster, latent.
-        latents: columns index, mu, mu_rule, threshold, clear_floor.
+        latents: the capture's table of latents.
         progress: called with (done, in all), in shards and clusters.
 
     Returns:
@@ -88,25 +86,27 @@ def cluster_subspaces(
         its key.
 
     Raises:
-        CaptureError: the capture stores no activations (--no-keep), a shard or the weights cannot be read, or `latents`
-            or the weights are not those of the SAE.
+        CaptureError: the capture stores no activations (--no-keep), a shard or the weights cannot be read, or the
+            weights are not those of the SAE.
+        InputError: `latents` lacks a column, or is not of this capture.
     """
     import pyarrow as pa
 
     level = dict(zip(clusters.column("cluster").to_pylist(), clusters.column("level").to_pylist(), strict=True))
     sought = {uid: found for uid, found in sorted(cluster_members(clusters, members).items()) if level[uid] == 0}
-    known = _known(capture, latents)
+    known = known_latents(capture, latents)
     directions = _directions(capture)
     shards = len(capture.manifest.shards)
-    total = 2 * shards + len(sought)
+    total = shards + len(sought)
 
-    def advance(before: int) -> Callable[[int, int], None] | None:
-        return None if progress is None else lambda done, _: progress(before + done, total)
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
 
     clear = clear_values(capture, latents)
-    firing = partial(cluster_tokens, capture, sought, floor=clear.floor, values=clear.values)
-    together = firing(least=2, most=FITTED, progress=advance(0))
-    single = firing(least=1, greatest=1, most=MOST_ALONE, progress=advance(shards))
+    together, single = shared_and_alone(
+        capture, sought, most=FITTED, floor=clear.floor, values=clear.values, progress=lambda done, _: tell(done)
+    )
     rows: list[dict[str, Any]] = []
     mixtures: list[dict[str, Any]] = []
     points: list[pa.Table] = [SUBSPACE_POINTS.arrow_schema().empty_table()]
@@ -115,38 +115,12 @@ def cluster_subspaces(
         rows.append(row)
         points.append(its_points)
         mixtures.extend(its_mixtures)
-        if progress is not None:
-            progress(2 * shards + done, total)
+        tell(shards + done)
     return {
         "subspaces": _table(SUBSPACES, rows),
         "subspace_points": pa.concat_tables(points).combine_chunks(),
         "subspace_mixtures": _table(SUBSPACE_MIXTURES, mixtures),
     }
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is known of each latent: mu float64 [N] > 0 or NaN, is_mode bool [N], floor float64 [N]."""
-
-    mu: Floats
-    is_mode: npt.NDArray[np.bool_]
-    floor: Floats
-
-
-def _known(capture: CaptureDir, latents: pa.Table) -> _Known:
-    n = capture.manifest.n_latents
-    index = np.asarray(latents.column("index"), dtype=np.int64)
-    if len(index) != n or not (index == np.arange(n)).all():
-        raise CaptureError(f"{capture.path}: the table latents is not of its {n} latents; run `cofire count` again")
-
-    def column(name: str) -> Floats:
-        return np.asarray(latents.column(name).to_numpy(zero_copy_only=False), dtype=np.float64)
-
-    # Imported thresholds may be below 0; a strength is not.
-    mu = np.where(column("mu") > 0, column("mu"), np.nan)
-    is_mode = np.array([rule == "mode" for rule in latents.column("mu_rule").to_pylist()], dtype=np.bool_)
-    floor = np.where(np.isfinite(column("clear_floor")), column("clear_floor"), column("threshold"))
-    return _Known(mu, is_mode, floor)
 
 
 def _directions(capture: CaptureDir) -> npt.NDArray[np.float32] | None:
@@ -208,13 +182,13 @@ def _subspace(
     uid: str,
     together: ClusterTokens,
     single: ClusterTokens,
-    known: _Known,
+    known: KnownLatents,
     directions: npt.NDArray[np.float32] | None,
 ) -> tuple[dict[str, Any], pa.Table, list[dict[str, Any]]]:
     """Return the row, the points and the mixtures of one cluster."""
     latents = together.members
     mu, is_mode, floor = known.mu[latents], known.is_mode[latents], known.floor[latents]
-    strength = full_strength(single.activations, mu, is_mode, floor).value
+    strength = full_strength(single.firings, mu, is_mode, floor).value
     compared = bool(np.isfinite(strength).all())
     activations = together.activations.astype(np.float64)
     if directions is None:

@@ -131,3 +131,21 @@ def open_captures(paths: list[Path]) -> list[CaptureDir]:
     from cofire.ingest.capture_dir import find_captures
 
     return find_captures(paths)
+
+
+def make_directory(out: Path) -> None:
+    """Make a directory that is written to later, so that a place that cannot be written is told now.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    import os
+
+    from cofire.errors import InputError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror or error}); give another --out") from error
+    if not os.access(out, os.W_OK):
+        raise InputError(f"{out}: cannot be written; give another --out")

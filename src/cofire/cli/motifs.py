@@ -118,7 +118,7 @@ def motifs(
             searches = searches_over(counts, sources, kind.value, low, high, min_z)
             for search in searches:
                 if not search.sizes:
-                    notice(f"{search.source.sae}: no {kind.value} of these sizes is commoner than in rewired graphs")
+                    notice(f"{search.source.sae}: no size of {kind.value} has z >= {min_z:g} against rewired graphs")
         _print(searches, kind, by, most_rows(format, limit), format)
 
 

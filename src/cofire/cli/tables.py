@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cofire.cli.common import CapturesArgument, StoreOption, notice, open_captures, open_named, settings_of, stages
+from cofire.cli.common import (
+    CapturesArgument,
+    StoreOption,
+    make_directory,
+    notice,
+    open_captures,
+    open_named,
+    settings_of,
+    stages,
+)
 from cofire.cli.output import Format, emit
 from cofire.errors import InputError
 
@@ -188,19 +197,23 @@ def analyze(
     stopped goes on when the same command is given again. And, only when it is named, structure-function: how far
     structure tells composition from ambiguity over the clusters of all captures given; its table goes to stdout.
     """
+    from cofire.analysis.analyze import ACROSS, check_analyses
     from cofire.analysis.analyze import analyze as analyze_capture
-    from cofire.analysis.structure_function_files import NAME
     from cofire.ingest.table_files import table_infos
     from cofire.store.ingest import analysis_settings
 
     settings = settings_of(resolution=resolution, objective=objective, runs=runs, rewires=rewires, seed=seed)
     names = None if only is None else tuple(name.strip() for name in only.split(","))
-    across = names is not None and NAME in names
-    if out is not None and not across:
-        raise InputError(f"--out is for --only {NAME}; the other tables go into the capture")
+    across = names is not None and ACROSS in names
+    if out is not None:
+        if not across:
+            raise InputError(f"--out is for --only {ACROSS}; the other tables go into the capture")
+        make_directory(out)
     if names is not None and across:
-        names = tuple(dict.fromkeys(["functions", *(name for name in names if name != NAME)]))
+        names = tuple(dict.fromkeys(["functions", *(name for name in names if name != ACROSS)]))
     opened = open_captures(captures)
+    for capture in opened:  # before anything is written
+        check_analyses(capture, names)
     for capture in opened:
         with stages(capture.uid) as progress:
             done = analyze_capture(capture, analysis_settings(capture, settings), only=names, progress=progress)
@@ -211,7 +224,7 @@ def analyze(
         )
         if figures.get("pooled"):
             notice(
-                f"{capture.uid}: no plateau, so the clusters are the consensus of all resolutions (best agreement "
+                f"{capture.uid}: no plateau, so the clusters are the consensus of all resolutions (mean agreement "
                 f"between runs {figures['plateau_ami']:.2f}); see docs/clusters.md"
             )
     if across:
@@ -219,15 +232,23 @@ def analyze(
 
 
 def _structure_function(captures: list[CaptureDir], seed: int, out: Path | None) -> None:
-    from cofire.analysis.structure_function import structure_function
-    from cofire.analysis.structure_function_files import NAME, write_structure_function
+    from cofire.analysis.analyze import ACROSS
+    from cofire.analysis.structure_function import MIN_EACH, structure_function
+    from cofire.analysis.structure_function_files import write_structure_function
     from cofire.analysis.structure_function_rows import structure_function_rows
 
     with stages("all captures") as progress:
         found = structure_function(
-            structure_function_rows(captures), seed=seed, progress=lambda done, total: progress(NAME, done, total)
+            structure_function_rows(captures), seed=seed, progress=lambda done, total: progress(ACROSS, done, total)
         )
     emit(found.table, Format.table if sys.stdout.isatty() else Format.csv)
+    told = found.rows["told"].tolist()
+    compositions, ambiguities = told.count("composition"), told.count("ambiguity")
+    if min(compositions, ambiguities) < MIN_EACH:
+        notice(
+            f"{compositions} clusters of four latents and more are told to be compositions and {ambiguities} "
+            f"ambiguities; `told` needs {MIN_EACH} of each, so its numbers are blank: look at `weighted`"
+        )
     if out is not None:
         for path in write_structure_function(found, out):
             notice(f"wrote {path}")

@@ -14,6 +14,7 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.decoders import decoder_rows, decoders_digest
 from cofire.ingest.table_files import TableInfo, digest, read_table, table_infos
@@ -102,6 +103,9 @@ def load_plan(capture: CaptureDir, *, decoders: bool = True) -> LoadPlan:
     for table in (LATENTS, EDGES, CLUSTERS, MEMBERS):
         if table.name not in infos:
             read_table(capture, table)  # raises, saying which is missing and what to run
+    for name in ("clusters", "members", "motif_counts"):
+        if name in infos and infos[name].settings.get("edges", infos["edges"].sha256) != infos["edges"].sha256:
+            raise CaptureError(f"{capture.tables}: {name} was made from an earlier count; run `cofire analyze` again")
     sae = _sae_properties(capture)
     hashes = {name: info.sha256 for name, info in sorted(infos.items())}
     known = capture.manifest.model
@@ -140,14 +144,16 @@ def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
         "cosineKept": _quartiles(figures, "kept"),
         "cosineWeakOnly": _quartiles(figures, "weak_only"),
         "nEdges": infos["edges"].rows,
-        "nClusters": infos["clusters"].rows,
+        "nClusters": infos["clusters"].figures.get("clusters", infos["clusters"].rows),
     }
 
 
 def _cluster_rule(info: TableInfo) -> str:
+    if not info.rows:
+        return "no edges, so no clusters"
     if info.figures.get("pooled"):
         ami = info.figures["plateau_ami"]
-        return f"consensus of all resolutions, as no plateau was found (best agreement between runs: AMI {ami:.2f})"
+        return f"consensus of all resolutions, as no plateau was found (mean agreement between runs: AMI {ami:.2f})"
     if info.figures.get("n_plateaus"):
         low, high = info.figures["plateau_low"], info.figures["plateau_high"]
         return f"consensus of the plateau from resolution {low:.3g} to {high:.3g}"

@@ -67,11 +67,17 @@ def table_infos(capture: CaptureDir) -> dict[str, TableInfo]:
         raise CaptureError(f"{path} is damaged; remove {capture.tables} and count again") from error
 
 
+def is_whole(capture: CaptureDir, name: str) -> bool:
+    """Return True when the table is there and is the file that was recorded."""
+    info = table_infos(capture).get(name)
+    path = capture.tables / f"{name}.parquet"
+    return info is not None and path.is_file() and sha256_of(path) == info.sha256
+
+
 def is_current(capture: CaptureDir, name: str, made_from: str) -> bool:
     """Return True when the table is there, whole, and made from just this."""
     info = table_infos(capture).get(name)
-    path = capture.tables / f"{name}.parquet"
-    return info is not None and info.made_from == made_from and path.is_file() and sha256_of(path) == info.sha256
+    return info is not None and info.made_from == made_from and is_whole(capture, name)
 
 
 def save_tables(
@@ -123,11 +129,13 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
             raise CaptureError(f"{capture.path} was captured with --no-keep, which gives no {table.name}; capture anew")
         raise CaptureError(f"{path} is missing; run `cofire {table.maker} {capture.path}`")
     if sha256_of(path) != info.sha256:
-        raise CaptureError(f"{path} is not the file that was recorded; run `cofire count {capture.path}` again")
+        raise CaptureError(f"{path} is not the file that was recorded; run `cofire {table.maker} {capture.path}` again")
     try:
         return pq.read_table(path, schema=table.arrow_schema())
     except (pa.ArrowInvalid, OSError) as error:
-        raise CaptureError(f"{path} cannot be read ({error}); run `cofire count {capture.path}` again") from error
+        raise CaptureError(
+            f"{path} cannot be read ({error}); run `cofire {table.maker} {capture.path}` again"
+        ) from error
 
 
 def work_directory(capture: CaptureDir, made_from: str) -> Path:

@@ -4,7 +4,7 @@
 // param cluster: string - uid of the cluster
 // returns size: integer - latents in it
 // returns level: integer - 0 for the finest level; higher is coarser
-// returns parent: string or null - uid of the cluster of the next coarser level that holds it
+// returns parent: string or null - uid of the cluster that holds it at the next coarser level where it grows
 // returns resolution: float - resolution of its level
 // returns stability: float or null - mean overlap (Jaccard) with its best match in each run of its plateau
 // returns structure: string - its structure label

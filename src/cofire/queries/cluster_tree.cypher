@@ -7,9 +7,9 @@
 // returns level: integer - 0 for the finest level
 // returns size: integer - latents in it
 // returns structure: string - its structure label
-// returns parent: string or null - uid of the cluster of the next coarser level that holds it
-// returns children: list<string> - uids of the clusters that it holds at the next finer level, largest first
-// returns lone_members: integer - latents that are in it and in none of them; for level 0, all its latents
+// returns parent: string or null - uid of the cluster that holds it at the next coarser level where it grows
+// returns children: list<string> - uids of the clusters whose parent it is, largest first
+// returns lone_members: integer - its latents that are in none of them: all at level 0, else usually 0
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster) WHERE c.sae = s.uid AND c.size >= $min_size

@@ -1,6 +1,6 @@
 // name: clusters_above_null
-// description: The clusters of one SAE that have more of something than rewired graphs give clusters of their size,
-//   furthest above first.
+// description: The clusters of the finest level of one SAE that have more of something than rewired graphs give
+//   clusters of their size, furthest above first.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param by: density|centralization|strength_centralization|transitivity|core_periphery|max_clique_share|gini
 //   = "centralization" - of what
@@ -16,7 +16,7 @@
 // returns member_tokens: list<list<string>> - for each of them, the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (c:Cluster) WHERE c.sae = s.uid
+MATCH (c:Cluster) WHERE c.sae = s.uid AND c.level = 0
 WITH c, CASE $by WHEN 'density' THEN c.density WHEN 'centralization' THEN c.centralization
         WHEN 'strength_centralization' THEN c.strengthCentralization WHEN 'transitivity' THEN c.transitivity
         WHEN 'core_periphery' THEN c.corePeriphery WHEN 'max_clique_share' THEN c.maxCliqueShare

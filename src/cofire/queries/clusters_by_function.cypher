@@ -1,6 +1,6 @@
 // name: clusters_by_function
-// description: The clusters of one function (what their members do on the tokens that they share, told without any
-//   edge), the most probable first.
+// description: The clusters of the finest level of one function (what their members do on the tokens that they
+//   share, told without any edge), the most probable first.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param function: composition|ambiguity|hierarchy - the function
 // param min_p: float 0..1 = 0.5 - least probability of it
@@ -16,7 +16,7 @@
 // returns member_tokens: list<list<string>> - for each of them, the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
-MATCH (c:Cluster) WHERE c.sae = s.uid AND c.size >= $min_size
+MATCH (c:Cluster) WHERE c.sae = s.uid AND c.level = 0 AND c.size >= $min_size
 WITH c, CASE $function WHEN 'composition' THEN c.pComposition WHEN 'ambiguity' THEN c.pAmbiguity
         ELSE c.pHierarchy END AS p
 WHERE p >= $min_p

@@ -19,7 +19,7 @@ CLUSTERS = Table(
         Column(
             "parent",
             "string",
-            "uid of the cluster of the next coarser level that holds all its members and more; null without one.",
+            "uid of the cluster that holds it at the next coarser level where it grows; null without one.",
             nullable=True,
         ),
         Column("resolution", "float64", "Resolution of the level: the geometric mean of those it was made from."),
@@ -261,19 +261,19 @@ CLUSTER_FUNCTIONS = Table(
         Column(
             "p_composition_alone",
             "float64",
-            "Probability of composition, without containment, calibrated on planted worlds.",
+            "Without containment: half the probability that each member is in full (hierarchy is not told apart).",
             nullable=True,
         ),
         Column(
             "p_ambiguity_alone",
             "float64",
-            "Probability of ambiguity, without containment, calibrated on planted worlds.",
+            "Without containment: probability of ambiguity, calibrated on planted worlds.",
             nullable=True,
         ),
         Column(
             "p_hierarchy_alone",
             "float64",
-            "Probability of hierarchy, without containment, calibrated on planted worlds.",
+            "Without containment: the same as p_composition_alone.",
             nullable=True,
         ),
     ),
@@ -295,7 +295,6 @@ MOTIF_COUNTS = Table(
         Column("rewires", "int32", "Rewired graphs."),
     ),
     maker="analyze",
-    in_graph=False,
 )
 
 SUBSPACES = Table(

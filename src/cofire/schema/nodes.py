@@ -58,7 +58,7 @@ SAE = Node(
         Property("cosineWeakOnly", "list<float>", "Quartiles of the decoder cosine of the weak-only pairs."),
         Property("contentHash", "string", "SHA-256 of everything that was loaded; an equal load changes nothing."),
         Property("nEdges", "integer", "CO_FIRES relationships that were loaded."),
-        Property("nClusters", "integer", "Clusters that were loaded."),
+        Property("nClusters", "integer", "Clusters of the finest level."),
         Property("cofireVersion", "string", "Version of cofire that loaded it."),
     ),
 )
@@ -139,7 +139,11 @@ CLUSTER = Node(
         OF_SAE,
         Property("size", "integer", "Number of latents."),
         Property("level", "integer", "0 for the finest level, to which latents belong; higher is coarser.", index=True),
-        Property("parent", "string", "uid of the cluster of the next coarser level that holds it; also PART_OF."),
+        Property(
+            "parent",
+            "string",
+            "uid of the cluster that holds it at the next coarser level where it grows; also PART_OF.",
+        ),
         Property("resolution", "float", "Resolution of the level: the geometric mean of its plateau."),
         Property("stability", "float", "Mean overlap (Jaccard) with its best match in each run of the plateau."),
         Property("seed", "integer", "Seed of the Leiden runs."),

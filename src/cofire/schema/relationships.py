@@ -81,7 +81,10 @@ IN = Relationship(
 
 # (:Cluster)-[:PART_OF]->(:Cluster)
 PART_OF = Relationship(
-    "PART_OF", CLUSTER, CLUSTER, "The second, of the next coarser level, has all latents of the first and more."
+    "PART_OF",
+    CLUSTER,
+    CLUSTER,
+    "The second, of the next coarser level where the first grows, has all its latents and more.",
 )
 
 # (:MotifCount)-[:COUNTED_IN]->(:Sae)

@@ -54,6 +54,8 @@ def count_engine(settings: Settings) -> Engine:
 def analysis_settings(capture: CaptureDir, settings: Settings) -> AnalysisSettings:
     """Return the settings of the analyses, each as asked, else as the capture was last analysed, else the default."""
     clusters, nulls = _last(capture, "clusters"), _last(capture, "cluster_nulls")
+    if clusters.get("method") != "leiden":
+        clusters = {}  # an earlier cofire wrote its default resolution down as if it had been asked for
     resolution = _choose(settings, "resolution", clusters)
     return AnalysisSettings(
         resolution=None if resolution == "auto" else resolution,

@@ -29,6 +29,8 @@ BINS = 10
 def adjusted_rand(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Return the adjusted Rand index of two partitions of the same n things, each given as n labels; 1 when equal.
 
+    NaN of nothing.
+
     Raises:
         ValueError: the two are of different lengths.
     """
@@ -37,6 +39,8 @@ def adjusted_rand(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     one, two = (np.unique(np.asarray(labels), return_inverse=True)[1] for labels in (first, second))
     if len(one) != len(two):
         raise ValueError(f"partitions of {len(one)} and {len(two)} things cannot be compared")
+    if not len(one):
+        return float("nan")
     table = sp.coo_array((np.ones(len(one)), (one, two))).tocsr()
 
     def pairs(counts: Floats) -> float:
@@ -51,7 +55,7 @@ def adjusted_rand(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def cluster_ari(planted: Sequence[PlantedCluster], found: Mapping[str, Ints], n_latents: int) -> float:
-    """Return the adjusted Rand index of the planted clusters that have a function and the found ones.
+    """Return the adjusted Rand index of the planted clusters that have a function and the found ones; NaN of none.
 
     Args:
         planted: the plan, in latents.

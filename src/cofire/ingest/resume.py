@@ -188,7 +188,7 @@ def clear(place: Path, *, keep_directory: bool = False) -> None:
     if not place.is_dir():
         return
     names = [*OURS, OLD_RESIDUALS, MANIFEST]
-    for folder in (*(place / TABLES).glob(".work-*"), *count_folders(place)):
+    for folder in (*(place / TABLES).glob(".*-*"), *count_folders(place)):
         shutil.rmtree(folder)
     for folder, patterns in (
         (place / COUNTS, []),

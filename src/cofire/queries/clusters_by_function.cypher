@@ -2,7 +2,7 @@
 // description: The clusters of the finest level of one function (what their members do on the tokens that they
 //   share, told without any edge), the most probable first.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
-// param function: composition|ambiguity|hierarchy - the function
+// param function: composition|ambiguity|hierarchy = "composition" - the function
 // param min_p: float 0..1 = 0.5 - least probability of it
 // param min_size: integer 2.. = 2 - fewest latents
 // param n_tokens: integer 1..1000 = 3 - most tokens shown of each latent in a list of latents

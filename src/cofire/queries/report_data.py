@@ -70,7 +70,7 @@ def report_data(store: Store, sae: str, timeout: float | None = None) -> ReportD
     if not found:
         raise CofireError(f"SAE {sae} is not ready; look at `cofire saes`")
     properties: dict[str, Any] = found[0][0]
-    tables = {table.name: _read(store, table, sae, timeout) for table in TABLES if table.in_graph}
+    tables = {table.name: _read(store, table, sae, timeout) for table in TABLES if table.name in COLUMNS}
     # The tables come one by one; a load in between would mix two versions.
     if store.read(f"{_READY} RETURN s AS sae", {"sae": sae}, timeout).rows != found:
         raise StoreError(f"SAE {sae} was loaded anew while it was read; run the same command again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cofire.analysis.analyze import ACROSS
 from cofire.errors import InputError
 from cofire.ingest.files import write_atomically
 
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cofire.analysis.structure_function import StructureFunction
-
-NAME = "structure-function"
 
 
 def write_structure_function(found: StructureFunction, out: Path) -> list[Path]:
@@ -27,9 +26,9 @@ def write_structure_function(found: StructureFunction, out: Path) -> list[Path]:
     with style():
         picture = png(structure_function_figure(found))
     made = {
-        f"{NAME}.csv": found.table.to_csv(index=False).encode(),
-        f"{NAME}-clusters.csv": found.rows.to_csv(index=False).encode(),
-        f"{NAME}.png": picture,
+        f"{ACROSS}.csv": found.table.to_csv(index=False).encode(),
+        f"{ACROSS}-clusters.csv": found.rows.to_csv(index=False).encode(),
+        f"{ACROSS}.png": picture,
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from cofire.analysis.motif_sources import Edge, MotifCount, MotifSource, capture_sources
-from cofire.analysis.motifs import BestMotifs, Kind, Measure, Motif, checked_sizes, motifs
+from cofire.analysis.motif_sources import (
+    Edge,
+    MotifCount,
+    MotifSearch,
+    MotifSource,
+    best_found,
+    capture_sources,
+    stream_found,
+)
+from cofire.analysis.motifs import Kind, Measure, Motif, checked_sizes
 from cofire.errors import QueryError, StoreError
 from cofire.queries.known import unknown_sae
 from cofire.queries.library import nearest
@@ -132,18 +140,8 @@ def stream_motifs(
         InputError: the sizes do not fit the kind; raised here, before the first motif.
         CaptureError, StoreError: a source cannot be read.
     """
-    checked_sizes(kind, min_size, max_size)
-    return (
-        (source.sae, motif)
-        for source in sources
-        for motif in motifs(
-            source.graph(_step(progress, source.sae, "read")),
-            kind,
-            min_size=min_size,
-            max_size=max_size,
-            progress=_step(progress, source.sae, "search"),
-        )
-    )
+    sizes = checked_sizes(kind, min_size, max_size)
+    return stream_found([MotifSearch(source, (sizes,)) for source in sources], kind, progress)
 
 
 def best_motifs(
@@ -171,19 +169,5 @@ def best_motifs(
     Raises:
         InputError, CaptureError, StoreError: as `stream_motifs`.
     """
-    checked_sizes(kind, min_size, max_size)
-    best = BestMotifs(limit)
-    for source in sources:
-        best.search(
-            source.sae,
-            source.graph(_step(progress, source.sae, "read")),
-            kind,
-            min_size=min_size,
-            max_size=max_size,
-            progress=_step(progress, source.sae, "search"),
-        )
-    return best.best(), best.more
-
-
-def _step(progress: Progress | None, sae: str, stage: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else partial(progress, sae, stage)
+    sizes = checked_sizes(kind, min_size, max_size)
+    return best_found([MotifSearch(source, (sizes,)) for source in sources], kind, limit=limit, progress=progress)

@@ -136,13 +136,18 @@ def count_range(walk: Walk, start: int, stop: int) -> tuple[int, State]:
         InputError: this node has another version of cofire.
         CaptureError: this node does not see the capture, or it is damaged.
     """
-    capture = _open(walk)
-    with scratch("cofire-task-") as work:
-        counted = Tally.empty(walk.n_latents, memory=walk.memory, work=work, device="cuda" if _gpu() else "cpu")
-        for number, shard in enumerate(capture.shards(start, stop), start=start):
-            clear = None if walk.clear is None else walk.clear.of(number, len(shard.indices))
-            counted.add(shard, walk.frequent, clear)
-        return stop - start, _packed(counted, work / "saved")
+    try:
+        capture = _open(walk)
+        with scratch("cofire-task-") as work:
+            counted = Tally.empty(walk.n_latents, memory=walk.memory, work=work, device="cuda" if _gpu() else "cpu")
+            for number, shard in enumerate(capture.shards(start, stop), start=start):
+                clear = None if walk.clear is None else walk.clear.of(number, len(shard.indices))
+                counted.add(shard, walk.frequent, clear)
+            return stop - start, _packed(counted, work / "saved")
+    except (CaptureError, OSError):
+        # A file system that went away while a task ran looks like a damaged capture.
+        _seen(walk)
+        raise
 
 
 def merge_states(a: State, b: State, memory: int) -> State:
@@ -157,8 +162,7 @@ def _open(walk: Walk) -> CaptureDir:
     host = socket.gethostname()
     if walk.version != __version__:
         raise InputError(f"node {host} has cofire {__version__}, the driver {walk.version}; install one on all nodes")
-    if not (walk.capture / MANIFEST).is_file():
-        raise CaptureError(f"node {host} does not see {walk.capture}; put the capture where all nodes see it")
+    _seen(walk)
     if walk.clear is not None and not walk.clear.folder.is_dir():
         raise CaptureError(
             f"node {host} does not see {walk.clear.folder}; where clear firings are counted, all nodes must see "
@@ -167,6 +171,13 @@ def _open(walk: Walk) -> CaptureDir:
     if sha256_of(walk.capture / MANIFEST) != walk.manifest:
         raise CaptureError(f"node {host} sees another capture at {walk.capture}; all nodes must see the same files")
     return CaptureDir.open(walk.capture)
+
+
+def _seen(walk: Walk) -> None:
+    """Raise a CaptureError where this node does not see the capture."""
+    if not (walk.capture / MANIFEST).is_file():
+        host = socket.gethostname()
+        raise CaptureError(f"node {host} does not see {walk.capture}; put the capture where all nodes see it")
 
 
 def _gpu() -> bool:

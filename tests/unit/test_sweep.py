@@ -280,7 +280,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     (work / "sweep-29.npy.part").write_bytes(b"half")
     calls = []
     again = find_clusters("r/s", edges, runs=10, work=work, progress=lambda done, total: calls.append(done))
-    assert calls[: len(kept)] == [10 * (k + 1) for k in range(len(kept))]
+    assert calls[0] == 10 * len(kept)
     assert {name: (work / name).stat().st_mtime_ns for name in kept} == kept
     assert again.clusters.equals(whole.clusters)
     assert again.members.equals(whole.members)

@@ -22,9 +22,12 @@ where real ones may be a consensus. They are not normally distributed: tests/uni
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,15 +36,14 @@ from cofire.analysis.cluster_members import cluster_members
 from cofire.analysis.cluster_numbers import cluster_numbers
 from cofire.analysis.leiden import Objective, leiden
 from cofire.analysis.motif_counts import Counts, count_motifs
+from cofire.analysis.processes import Tick, make_parts
 from cofire.analysis.rewire import rewire, strata_of
 from cofire.analysis.structure import MIN_SIZE, NUMBERS
 from cofire.errors import InputError
-from cofire.ingest.files import write_atomically
+from cofire.ingest.files import write_atomically, write_text
 from cofire.schema.tables import CLUSTER_NULLS, MOTIF_COUNTS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
@@ -54,6 +56,9 @@ LADDER = (2, 4)
 
 LEAST_Z = 20
 """Null clusters below which a mean and a standard deviation tell nothing."""
+
+ALONE_EDGES = 5_000
+"""Edges below which one process takes a few seconds."""
 
 _SAME = 1e-6
 """A standard deviation below it is rounding: numbers of equal clusters."""
@@ -107,6 +112,7 @@ def cluster_nulls(
     rewires: int = 200,
     seed: int = 0,
     work: Path | None = None,
+    processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Nulls:
     """Compare the clusters and the motifs of an SAE with those of rewired graphs.
@@ -120,7 +126,9 @@ def cluster_nulls(
         rewires: rewired graphs, at least 2.
         seed: 0 <= seed < 2^31; the same gives the same tables.
         work: a directory where each rewired graph's figures are kept, so that a run that was stopped goes on; the
-            caller removes it. What other input left there is not used.
+            caller removes it. What other input left there is thrown away. None: a temporary one.
+        processes: how many take part; None: one for a graph of few edges, else see `make_parts`. It changes nothing
+            in the result.
         progress: called with (rewired graphs done, all).
 
     Returns:
@@ -139,18 +147,20 @@ def cluster_nulls(
 
     pool = _Pool(len(resolutions), len(graph.latents))
     null_motifs: list[Counts] = []
-    mark = _fingerprint(graph, resolutions, objective, seed, largest)
-    for number in range(rewires):
-        if progress is not None:
-            progress(number, rewires)
-        drawn = _read(work, number, mark)
-        if drawn is None:
-            drawn = _draw(graph, resolutions, objective, (seed, number), largest)
-            _write(work, number, mark, drawn)
-        pool.add(drawn)
-        null_motifs.append(drawn.motifs)
-    if progress is not None:
-        progress(rewires, rewires)
+    with contextlib.ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cofire-nulls-")))
+        job = _Rewired(graph, resolutions, objective, seed, largest, rewires, folder)
+        _clear_others(folder, job.mark())
+
+        def tell(done: float) -> None:
+            if progress is not None:
+                progress(round(done), rewires)
+
+        make_parts(job, processes=processes or (1 if len(graph.ends) < ALONE_EDGES else None), tell=tell)
+        for number in range(rewires):
+            drawn = _read(job.path(number))
+            pool.add(drawn)
+            null_motifs.append(drawn.motifs)
     rows = [
         _row(uid, pool, resolutions, resolutions.index(resolution), size, values)
         for uid, resolution, size, values in sorted(observed, key=lambda one: one[0])
@@ -231,42 +241,65 @@ def _draw(
 _NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, len(NUMBERS))))
 
 
-def _fingerprint(graph: _Graph, resolutions: list[float], objective: str, seed: int, largest_clique: int) -> str:
-    """Return a digest of all that a rewired graph's figures depend on."""
-    text = hashlib.sha256(repr((_VERSION, resolutions, objective, seed, largest_clique)).encode())
-    for part in (graph.ends, graph.weights, graph.stratum):
-        text.update(np.ascontiguousarray(part).tobytes())
-    return text.hexdigest()
+@dataclass(frozen=True)
+class _Rewired:
+    """The figures of each rewired graph, each a file in `folder` (a job of cofire.analysis.processes)."""
+
+    graph: _Graph
+    resolutions: list[float]
+    objective: Objective
+    seed: int
+    largest_clique: int
+    parts: int
+    folder: Path
+
+    def mark(self) -> str:
+        """Return a digest of all that a rewired graph's figures depend on."""
+        text = hashlib.sha256(
+            repr((_VERSION, self.resolutions, self.objective, self.seed, self.largest_clique)).encode()
+        )
+        for part in (self.graph.ends, self.graph.weights, self.graph.stratum):
+            text.update(np.ascontiguousarray(part).tobytes())
+        return text.hexdigest()
+
+    def path(self, part: int) -> Path:
+        return self.folder / f"rewire-{part:05d}.npz"
+
+    def there(self, part: int) -> bool:
+        return self.path(part).is_file()
+
+    def make(self, part: int, tick: Tick) -> None:
+        tick(0)
+        drawn = _draw(self.graph, self.resolutions, self.objective, (self.seed, part), self.largest_clique)
+        write_atomically(self.path(part), lambda file: _save(file, drawn), shared=True)
 
 
-def _write(work: Path | None, number: int, mark: str, drawn: _Drawn) -> None:
-    if work is None:
-        return
+def _clear_others(folder: Path, mark: str) -> None:
+    """Throw away what was made from something else than `mark` says."""
+    head = folder / "rewire.txt"
+    if not head.is_file() or head.read_text(encoding="utf-8") != mark:
+        for file in folder.glob("rewire-*.npz"):
+            file.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(head, mark)
+
+
+def _save(file: Path, drawn: _Drawn) -> None:
     names = sorted(drawn.motifs)
-
-    def save(part: Path) -> None:
-        with part.open("wb") as file:
-            np.savez(
-                file,
-                mark=np.array(mark),
-                level=drawn.level,
-                size=drawn.size,
-                numbers=drawn.numbers,
-                kinds=np.array([kind for kind, _ in names]),
-                sizes=np.array([size for _, size in names]),
-                counts=np.array([-1 if drawn.motifs[name] is None else drawn.motifs[name] for name in names], np.int64),
-            )
-
-    write_atomically(work / f"rewire-{number:05d}.npz", save)
+    with file.open("wb") as handle:
+        np.savez(
+            handle,
+            level=drawn.level,
+            size=drawn.size,
+            numbers=drawn.numbers,
+            kinds=np.array([kind for kind, _ in names]),
+            sizes=np.array([size for _, size in names]),
+            counts=np.array([-1 if drawn.motifs[name] is None else drawn.motifs[name] for name in names], np.int64),
+        )
 
 
-def _read(work: Path | None, number: int, mark: str) -> _Drawn | None:
-    """Return what an earlier run kept of this rewired graph, if that was of the same input."""
-    if work is None or not (path := work / f"rewire-{number:05d}.npz").is_file():
-        return None
+def _read(path: Path) -> _Drawn:
     with np.load(path, allow_pickle=False) as kept:
-        if str(kept["mark"]) != mark:
-            return None
         motifs: Counts = {
             (str(kind), int(size)): None if many < 0 else int(many)
             for kind, size, many in zip(kept["kinds"], kept["sizes"], kept["counts"], strict=True)

@@ -31,12 +31,15 @@ more than .001 better) nor between seeds, at half as much time again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import statistics
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +47,7 @@ import numpy as np
 
 from cofire.analysis.agreement import adjusted_mutual_information
 from cofire.analysis.leiden import Objective, leiden
+from cofire.analysis.processes import Tick, make_parts
 from cofire.ingest.files import write_atomically, write_text
 
 if TYPE_CHECKING:
@@ -68,6 +72,8 @@ PAIRS = 10
 BISECTIONS = 10
 MIN_RANGE = 1.5
 """Highest / lowest resolution below which there is nothing to sweep."""
+ALONE_EDGES = 20_000
+"""Edges below which one process takes a few seconds, and a second one would hardly have started."""
 RANGE_RUNS = 3
 """Partitions of which the middle one tells whether a resolution is trivial."""
 VERSION = 2
@@ -124,6 +130,49 @@ class Plateau:
     ami: float
 
 
+@dataclass(frozen=True)
+class _Partitions:
+    """The partitions of a graph at each resolution, each a file in `folder` (a job of cofire.analysis.processes)."""
+
+    graph: WeightedGraph
+    resolutions: list[float]
+    objective: Objective
+    seed: int
+    runs: int
+    folder: Path
+
+    @cached_property
+    def whole(self) -> Any:
+        return _igraph(self.graph)
+
+    @property
+    def parts(self) -> int:
+        return len(self.resolutions)
+
+    def path(self, part: int) -> Path:
+        return self.folder / f"sweep-{part:02d}.npy"
+
+    def there(self, part: int) -> bool:
+        return self.path(part).is_file()
+
+    def make(self, part: int, tick: Tick) -> None:
+        graph = self.graph
+        found = np.empty((self.runs, graph.n), dtype=np.int32)
+        for run in range(self.runs):
+            rng = np.random.default_rng([self.seed, part, run])
+            weight = np.maximum(graph.weight + graph.error * rng.standard_normal(len(graph.weight)), 0)
+            found[run] = leiden(
+                self.whole,
+                weight,
+                resolution=self.resolutions[part],
+                seed=int(rng.integers(2**31)),
+                objective=self.objective,
+                iterations=1,
+            )
+            tick((run + 1) / self.runs)
+        write_atomically(self.path(part), lambda file: _save(file, found), shared=True)
+
+
 def sweep(
     graph: WeightedGraph,
     *,
@@ -131,6 +180,7 @@ def sweep(
     seed: int = 0,
     runs: int = 20,
     work: Path | None = None,
+    processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep | None:
     """Partition a graph at RESOLUTIONS resolutions, `runs` times each, and compare the runs.
@@ -141,42 +191,28 @@ def sweep(
         seed: of everything; run k at resolution i draws from [seed, i, k].
         runs: partitions at each resolution, 2 and more.
         work: a folder in which the partitions of each finished resolution are kept. What another graph or other
-            settings left there is thrown away. A run that is killed at any time goes on there.
+            settings left there is thrown away. A run that is killed at any time goes on there. None: a temporary one.
+        processes: how many take part; None: one for a graph of few edges, else see `make_parts`. It changes nothing
+            in the result.
         progress: called with (steps done, steps in all): a step is a partition or the comparison of a resolution.
 
     Returns:
         The sweep, or None where every partition is trivial (a graph of one cluster).
     """
-    import igraph
+    with contextlib.ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cofire-sweep-")))
+        resolutions = _kept_resolutions(graph, objective, seed, runs, folder)
+        if resolutions is None:
+            return None
+        job = _Partitions(graph, resolutions.tolist(), objective, seed, runs, folder)
+        total = RESOLUTIONS * (runs + 1)
 
-    whole = igraph.Graph(n=graph.n, edges=graph.ends)
-    total = RESOLUTIONS * (runs + 1)
-    resolutions = _kept_resolutions(whole, graph, objective, seed, runs, work)
-    if resolutions is None:
-        return None
-    partitions = np.empty((len(resolutions), runs, graph.n), dtype=np.int32)
-    for i, resolution in enumerate(resolutions.tolist()):
-        file = None if work is None else work / f"sweep-{i:02d}.npy"
-        if file is not None and file.is_file():
-            partitions[i] = np.load(file)
-        else:
-            for run in range(runs):
-                rng = np.random.default_rng([seed, i, run])
-                weight = np.maximum(graph.weight + graph.error * rng.standard_normal(len(graph.weight)), 0)
-                partitions[i, run] = leiden(
-                    whole,
-                    weight,
-                    resolution=resolution,
-                    seed=int(rng.integers(2**31)),
-                    objective=objective,
-                    iterations=1,
-                )
-                if progress is not None:
-                    progress(i * runs + run + 1, total)
-            if file is not None:
-                _save(file, partitions[i])
-        if progress is not None:
-            progress((i + 1) * runs, total)
+        def tell(done: float) -> None:
+            if progress is not None:
+                progress(round(done * runs), total)
+
+        make_parts(job, processes=processes or (1 if len(graph.ends) < ALONE_EDGES else None), tell=tell)
+        partitions = np.stack([np.load(job.path(part)) for part in range(job.parts)])
     return compared(resolutions, partitions, progress)
 
 
@@ -307,33 +343,35 @@ def _edge(good: float, bad: float, holds: Callable[[float], bool]) -> float:
     return good
 
 
+def _igraph(graph: WeightedGraph) -> Any:
+    import igraph
+
+    return igraph.Graph(n=graph.n, edges=graph.ends)
+
+
 def _kept_resolutions(
-    whole: Any, graph: WeightedGraph, objective: Objective, seed: int, runs: int, work: Path | None
+    graph: WeightedGraph, objective: Objective, seed: int, runs: int, work: Path
 ) -> npt.NDArray[np.float64] | None:
     """Return the resolutions, those of an interrupted run if it was the same; throw away what another left."""
     hashed = hashlib.sha256(f"{VERSION} {RESOLUTIONS} {graph.n} {objective} {seed} {runs}".encode())
     for array in (graph.ends, graph.weight, graph.error):
         hashed.update(np.ascontiguousarray(array).tobytes())
     made_from = hashed.hexdigest()
-    head = None if work is None else work / "sweep.json"
-    if head is not None and head.is_file():
+    head = work / "sweep.json"
+    if head.is_file():
         kept = json.loads(head.read_text(encoding="utf-8"))
         if kept["made_from"] == made_from:
             return None if kept["resolutions"] is None else np.array(kept["resolutions"])
-        for file in head.parent.glob("sweep-*.npy"):
+        for file in work.glob("sweep-*.npy"):
             file.unlink()
-    ends = _range(whole, graph, objective)
+    ends = _range(_igraph(graph), graph, objective)
     resolutions = None if ends is None else np.geomspace(*ends, RESOLUTIONS)
-    if head is not None:
-        head.parent.mkdir(parents=True, exist_ok=True)
-        told = None if resolutions is None else resolutions.tolist()
-        write_text(head, json.dumps({"made_from": made_from, "resolutions": told}))
+    work.mkdir(parents=True, exist_ok=True)
+    told = None if resolutions is None else resolutions.tolist()
+    write_text(head, json.dumps({"made_from": made_from, "resolutions": told}))
     return resolutions
 
 
 def _save(file: Path, array: npt.NDArray[np.int32]) -> None:
-    def write(part: Path) -> None:
-        with part.open("wb") as handle:
-            np.save(handle, array)
-
-    write_atomically(file, write)
+    with file.open("wb") as handle:
+        np.save(handle, array)

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Call `write` with a path beside `path`, then flush that file to the disk and rename it to `path`."""
-    part = path.with_name(path.name + ".part")
+def write_atomically(path: Path, write: Callable[[Path], None], *, shared: bool = False) -> None:
+    """Call `write` with a path beside `path`, then flush that file to the disk and rename it to `path`.
+
+    `shared`: another process may write the same file at the same time; one of the two stays, whole.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
     write(part)
     with part.open("rb") as handle:
         os.fsync(handle.fileno())

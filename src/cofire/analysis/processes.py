@@ -1,0 +1,101 @@
+"""Make the parts of a long analysis in several processes, each part a file; what is there already is not made again.
+
+The parts are dealt out like cards: of P processes, number w makes parts w, w + P, w + 2P and so on of those that are
+missing. A helper is a plain `python -m cofire.analysis.helper`, so that a script needs no `if __name__ == "__main__"`.
+It ends when this process ends, however that ends; what it leaves undone, this process makes itself, so that an error
+is raised here and a helper that the system has killed costs nothing but time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from cofire.ingest.processors import processors
+
+MOST = 8
+"""Processes at the most: each holds the graph."""
+
+Tick = Callable[[float], None]
+"""Called with how much of a part is done, 0 to 1."""
+
+
+class Job(Protocol):
+    """Parts that do not depend on each other; the class is found by its name in the helper, and sent pickled."""
+
+    @property
+    def parts(self) -> int:
+        """How many there are, numbered from 0."""
+
+    def there(self, part: int) -> bool:
+        """Tell whether the file of a part is there."""
+
+    def make(self, part: int, tick: Tick) -> None:
+        """Make the file of a part, atomically (`write_atomically(..., shared=True)`); `tick` is called now and then."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a helper is sent: the job, its parts, and the process that sends it."""
+
+    job: Job
+    parts: list[int]
+    parent: int
+
+
+def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float], None] | None = None) -> None:
+    """Make all parts of a job that are not there.
+
+    Args:
+        job: the job.
+        processes: how many, this one included; None: as many as there are processors, MOST at the most.
+        tell: called now and then with how many parts are done, fractions of this process's own included.
+    """
+    missing = [part for part in range(job.parts) if not job.there(part)]
+    many = min(processes or min(processors(), MOST), max(len(missing), 1))
+
+    def tick(share: float) -> None:
+        if tell is not None:
+            tell(job.parts - sum(not job.there(part) for part in missing) + share)
+
+    with contextlib.ExitStack() as helpers:
+        others = [helpers.enter_context(_helper(job, missing[w::many])) for w in range(1, many)]
+        for part in missing[0::many]:
+            tick(0)
+            job.make(part, tick)
+        while any(other.poll() is None for other in others):
+            tick(0)
+            time.sleep(0.05)
+    for part in missing:
+        if not job.there(part):
+            job.make(part, tick)
+    tick(0)
+
+
+@contextlib.contextmanager
+def _helper(job: Job, parts: list[int]) -> Iterator[subprocess.Popen[bytes]]:
+    # Not a pipe, which would hold this process up until the helper has started and reads.
+    with tempfile.TemporaryFile() as share:
+        pickle.dump(Share(job, parts, os.getpid()), share)
+        share.seek(0)
+        # A group of its own: Ctrl-C reaches this process alone, which then ends the helper.
+        helper = subprocess.Popen(
+            [sys.executable, "-m", "cofire.analysis.helper"],
+            stdin=share,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        yield helper
+    finally:
+        helper.kill()
+        helper.wait()

@@ -54,9 +54,10 @@ def draw(result: dict[int, dict[str, float]], latents: int, path: Path) -> None:
     edges = sorted(result)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for panel, key, label in zip(axes, ("seconds", "peak_mib"), ("seconds", "MiB, peak of one process"), strict=True):
-        panel.plot(edges, [result[m][key] for m in edges], "o-", color="#1f77b4")
-        panel.set(xlabel=f"edges ({latents:,} latents)", ylabel=label, xlim=(0, None), ylim=(0, None))
-        panel.xaxis.set_major_formatter("{x:,.0f}")
+        values = [result[m][key] for m in edges]
+        panel.plot([m / 1000 for m in edges], values, "o-", color="#1f77b4")
+        panel.set(xlabel=f"thousand edges ({latents:,} latents)", ylabel=label)
+        panel.set(xlim=(0, 1.05 * max(edges) / 1000), ylim=(0, 1.1 * max(values)))
         panel.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
 

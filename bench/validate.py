@@ -2,15 +2,17 @@
 
     python bench/validate.py [--seeds test|dev] [--only GROUP ...] [--cache DIR] [--write]
 
-Groups: true (a perfect SAE, at several noises and shares of exceptions), crowd, batchtopk, tied, matryoshka (trained
-SAEs), nulls. Of each group the rows of its planted clusters are kept as JSON under --cache, beside the trained SAEs, so
-that groups can be run one by one; what is printed is of all groups that are there. --write puts it into
-docs/validation.md, between its markers. Resolution and all settings are the defaults of `cofire analyze`.
+Groups: true (a perfect SAE, at several noises and shares of exceptions), crowd, batchtopk, tied, jumprelu, matryoshka
+(trained SAEs), short (the first two on a third of the text), nulls. Of each group the rows of its planted clusters are
+kept as JSON under --cache, beside the trained SAEs, so that groups can be run one by one; what is printed is of all
+groups that are there. --write puts it into docs/validation.md, between its markers. Resolution and all settings are the
+defaults of `cofire analyze`.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import inspect
 import json
 import sys
@@ -30,15 +32,26 @@ from cofire.analysis.cluster_members import cluster_members
 from cofire.analysis.clusters import find_clusters
 from cofire.analysis.functions import cluster_functions
 from cofire.ingest.count import count
-from cofire.worlds import CROWD, DEV_SEEDS, FAMILIES, TEST_SEEDS, ClusterWorld, cluster_world, seen_world, write_capture
+from cofire.worlds import (
+    CROWD,
+    DEV_SEEDS,
+    FAMILIES,
+    SHORT,
+    TEST_SEEDS,
+    TRAINED_TEST_SEEDS,
+    ClusterWorld,
+    cluster_world,
+    seen_world,
+    write_capture,
+)
 from cofire.worlds.nulls import reordered, shuffled
 from cofire.worlds.scoring import auroc, auroc_interval, calibration_error, cluster_ari, found_for
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "validation.md"
 BEGIN, END = "<!-- planted clusters: begin -->", "<!-- planted clusters: end -->"
-SEEN = ("crowd", "batchtopk", "tied", "matryoshka")
-GROUPS = ("true", *SEEN, "nulls")
+TRAINED_KINDS = ("batchtopk", "tied", "jumprelu", "matryoshka")
+GROUPS = ("true", "crowd", *TRAINED_KINDS, "short", "nulls")
 FUNCTIONS = ("composition", "ambiguity", "hierarchy")
 TOLD = (*FUNCTIONS, "unclear", "missed")
 # (noise, share of exceptions, bridges) in true space.
@@ -78,8 +91,28 @@ def worlds(group: str, seeds: tuple[int, ...], cache: Path) -> Iterator[Run]:
             yield Run("null: 40 groups that share a topic alone", seed, replace(topics, clusters=()))
             crowd = seen_world(seed, "crowd", settings=replace(CROWD, each=0, background=400))
             yield Run("null: 800 unrelated features in a crowd", seed, crowd)
+        elif group == "short":
+            for kind in TRAINED_KINDS[:2]:
+                world = seen_world(seed, kind, settings=SHORT, cache=cache)  # type: ignore[arg-type]
+                yield Run(f"{kind}, a third of the text", seed, world)
         else:
             yield Run(group, seed, seen_world(seed, group, cache=cache))  # type: ignore[arg-type]
+
+
+def seeds_of(group: str, seeds: str) -> tuple[int, ...]:
+    """Return the seeds of a group."""
+    if seeds == "dev":
+        return DEV_SEEDS[: len(TEST_SEEDS)]
+    return TRAINED_TEST_SEEDS if group in TRAINED_KINDS else TEST_SEEDS
+
+
+def code() -> str:
+    """Return a digest of the code that scores depend on."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for folder in ("ingest", "analysis", "worlds", "schema"):
+        for file in sorted((ROOT / "src" / "cofire" / folder).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def judged(run: Run) -> dict[str, Any]:
@@ -241,17 +274,20 @@ def main() -> None:
     if given.write and given.seeds != "test":
         parser.error("--write is for the test seeds: the page says that its figures are of those")
     given.cache.mkdir(parents=True, exist_ok=True)
-    seeds = TEST_SEEDS if given.seeds == "test" else DEV_SEEDS[: len(TEST_SEEDS)]
+    now = code()
     for group in given.only:
         scores = []
-        for run in worlds(group, seeds, given.cache):
+        for run in worlds(group, seeds_of(group, given.seeds), given.cache):
             begun = time.monotonic()
             scores.append(judged(run))
             said = {key: scores[-1][key] for key in ("ari", "clusters", "edges", "resolution")}
             print(f"{run.name}, seed {run.seed}: {said}, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-        (given.cache / f"scores-{given.seeds}-{group}.json").write_text(json.dumps(scores))
-    files = [given.cache / f"scores-{given.seeds}-{group}.json" for group in GROUPS]
-    text = report([score for file in files if file.is_file() for score in json.loads(file.read_text())])
+        (given.cache / f"scores-{given.seeds}-{group}.json").write_text(json.dumps({"code": now, "scores": scores}))
+    files = {group: given.cache / f"scores-{given.seeds}-{group}.json" for group in GROUPS}
+    kept = {group: json.loads(file.read_text()) for group, file in files.items() if file.is_file()}
+    text = report([score for one in kept.values() for score in one["scores"]])
+    if old := [group for group, one in kept.items() if one["code"] != now]:
+        text += f"\n\nOf an earlier state of the code: {', '.join(old)}."
     print(text)
     if given.write:
         page = PAGE.read_text()

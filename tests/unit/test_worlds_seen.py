@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +12,7 @@ import pytest
 
 from cofire.ingest.count import count
 from cofire.worlds import DEV_SEEDS, SMALL, TEST_SEEDS, SeenSettings, seen, seen_world, write_capture
-from cofire.worlds.training import SaeSettings, train_sae
+from cofire.worlds.training import SaeKind, SaeSettings, train_sae
 
 STORED = Path(__file__).parents[1] / "data" / "worlds"
 
@@ -26,8 +26,8 @@ def features(seed: int, n: int = 20, d: int = 16, tokens: int = 20_000) -> tuple
     return (active @ directions + 0.01 * rng.standard_normal((tokens, d))).astype(np.float32), directions
 
 
-@pytest.mark.parametrize("kind", ["batchtopk", "tied", "matryoshka"])
-def test_training_finds_the_features(kind: Literal["batchtopk", "tied", "matryoshka"]) -> None:
+@pytest.mark.parametrize("kind", get_args(SaeKind))
+def test_training_finds_the_features(kind: SaeKind) -> None:
     x, directions = features(3)
     settings = SaeSettings(kind, 32, 1.0, steps=600, batch=256, seed=1)
     ticks: list[tuple[int, int]] = []
@@ -38,6 +38,9 @@ def test_training_finds_the_features(kind: Literal["batchtopk", "tied", "matryos
     np.testing.assert_allclose(np.linalg.norm(weights["W_dec"], axis=1), 1, rtol=1e-4)
     assert np.array_equal(weights["W_enc"], weights["W_dec"].T) == (kind == "tied")
     assert (seen.matched(weights["W_dec"], directions) >= 0).sum() >= 17
+    fires = (x - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"] > weights["threshold"]
+    assert fires.sum(axis=1).mean() == pytest.approx(1, abs=0.35)
+    assert (len(np.unique(weights["threshold"])) > 1) == (kind == "jumprelu")
     again = train_sae(x, settings)
     np.testing.assert_array_equal(weights["W_dec"], again["W_dec"])
 

@@ -182,7 +182,11 @@ CLUSTER_FUNCTIONS = Table(
     ("cluster",),
     (
         Column("cluster", "string", "The cluster's uid."),
-        Column("tokens", "int64", "Tokens on which two members and more fire (clearly, where a noise floor is known)."),
+        Column(
+            "tokens",
+            "int64",
+            "Tokens on which two members and more fire (clearly, where a noise floor is known); see twins.",
+        ),
         Column(
             "ratio_sum",
             "float64",
@@ -234,6 +238,11 @@ CLUSTER_FUNCTIONS = Table(
             "Mean, over all members but the one that fires most, of the largest P(another fires | the member fires); "
             "close to a graph feature.",
             nullable=True,
+        ),
+        Column(
+            "twins",
+            "int64",
+            "Members left out of all this: nearly always on with another, and that with it (one feature, split).",
         ),
         Column(
             "function",

@@ -6,7 +6,7 @@
     cluster_world  clusters of known shape and function, as a perfect SAE would show them
     seen_world     the same through overlapping directions: a perfect tied SAE in a crowd, or an SAE trained on them
 
-Calibrate on DEV_SEEDS; TEST_SEEDS are for scoring alone. The same seed gives the same world.
+Calibrate on DEV_SEEDS; TEST_SEEDS and TRAINED_TEST_SEEDS are for scoring alone. The same seed gives the same world.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from cofire.worlds.clusters import (
     plan_clusters,
 )
 from cofire.worlds.edges import Encoded, bursty, crowd, planted_pairs
-from cofire.worlds.seen import CROWD, SMALL, TRAINED, SeenSettings, seen_world
-from cofire.worlds.world import DEV_SEEDS, TEST_SEEDS, World
+from cofire.worlds.seen import CROWD, SHORT, SMALL, TRAINED, SeenSettings, seen_world
+from cofire.worlds.world import DEV_SEEDS, TEST_SEEDS, TRAINED_TEST_SEEDS, World
 
 __all__ = [
     "CROWD",
     "DEV_SEEDS",
     "FAMILIES",
+    "SHORT",
     "SMALL",
     "TEST_SEEDS",
     "TRAINED",
+    "TRAINED_TEST_SEEDS",
     "ClusterPlan",
     "ClusterWorld",
     "Encoded",

@@ -3,7 +3,7 @@
 1. The plan is that of `plan_clusters`. Each feature has a random unit direction in d dimensions, fewer than there are
    features; x = sum of mu amount direction + isotropic noise.
 2. x is read by an SAE: `crowd`, a perfect tied one (its rows are the true directions) with many unrelated features
-   besides; or one that was trained on x (`training`): batchtopk, tied, matryoshka.
+   besides; or one that was trained on x (`training`): batchtopk, tied, jumprelu, matryoshka.
 3. A latent of a trained SAE stands for the feature with which it is paired: the assignment of the largest sum of
    decoder cosines, pairs below .7 dropped. The planted clusters are then told in latents.
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 Halves = npt.NDArray[np.float16]
-Kind = Literal["crowd", "batchtopk", "tied", "matryoshka"]
+Kind = Literal["crowd", "batchtopk", "tied", "jumprelu", "matryoshka"]
 
 SEEN_VERSION = 1
 """Part of the name of stored weights: raise it when the same settings give other worlds."""
@@ -79,7 +79,9 @@ class SeenSettings:
 
 
 CROWD = SeenSettings(each=16, background=100, unrelated=400, active=12.0, d=1024, noise=0.0)
-TRAINED = SeenSettings()
+TRAINED = SeenSettings(tokens=600_000, d=192, k=1.25)
+SHORT = SeenSettings()
+"""A third of the text, so that weak pairs have too few clear firings, and k too large."""
 SMALL = SeenSettings(tokens=150_000, each=2, background=30, d=48, n_latents=128, steps=2000)
 """What the tests use: its weights are committed."""
 
@@ -96,7 +98,7 @@ def seen_world(
 
     Args:
         seed: of DEV_SEEDS to calibrate on, of TEST_SEEDS to score by.
-        kind: crowd, batchtopk, tied or matryoshka.
+        kind: crowd, batchtopk, tied, jumprelu or matryoshka.
         settings: CROWD or TRAINED by default.
         cache: folder of trained weights; read where they are there, else written. None trains anew.
         progress: called with (steps done, steps in all) of the training.

@@ -7,15 +7,18 @@
    latents that have not fired for 100 steps (Gao et al. 2024, arXiv:2406.04093). Decoder rows are kept at unit length.
 3. `tied`: the same with W_enc = W_dec^T throughout. `matryoshka` (Bussmann et al. 2025, arXiv:2503.17547): the mean of
    the losses of the first N/8, the first N/3 and all latents.
-4. At inference a latent fires above one threshold, the mean over the last tenth of the steps of the least activation
-   that stayed. Scaling is folded into the weights, so that they read x as it is.
+4. `jumprelu` (Rajamanoharan et al. 2024, arXiv:2407.14435): a threshold per latent, learnt by its straight-through
+   estimator with a rectangle of width JUMP_WIDTH; beside the squared error the loss has JUMP_WEIGHT (L0 / k - 1)^2.
+5. At inference a latent fires above one threshold, the mean over the last tenth of the steps of the least activation
+   that stayed; of jumprelu its own. Scaling is folded into the weights, so that they read x as it is.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,11 +27,17 @@ from cofire.worlds.world import Singles
 if TYPE_CHECKING:
     import torch
 
-SaeKind = Literal["batchtopk", "tied", "matryoshka"]
+SaeKind = Literal["batchtopk", "tied", "jumprelu", "matryoshka"]
 
 _DEAD_STEPS = 100
 _AUXILIARY = 1 / 32
 _AUXILIARY_K = 16
+
+JUMP_WIDTH = 1.0
+"""In the unit in which the input has mean square norm d."""
+JUMP_START = 2.0
+"""Threshold at the start, in that unit."""
+JUMP_WEIGHT = 100.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class SaeSettings:
     """How an SAE is trained.
 
     Attributes:
-        kind: batchtopk, tied or matryoshka.
+        kind: batchtopk, tied, jumprelu or matryoshka.
         n_latents: N.
         k: latents that stay on a token, on average.
         steps: optimiser steps (Adam; the rate falls linearly to 0 over the last third).
@@ -92,6 +101,9 @@ def _train(x: torch.Tensor, settings: SaeSettings, progress: Callable[[int, int]
     encoder = torch.nn.Parameter(decoder.detach().T.clone())
     b_enc, b_dec = torch.nn.Parameter(torch.zeros(n)), torch.nn.Parameter(torch.zeros(x.shape[1]))
     trained = [decoder, b_enc, b_dec] if kind == "tied" else [decoder, encoder, b_enc, b_dec]
+    log_threshold = torch.nn.Parameter(torch.full((n,), float(np.log(JUMP_START))))
+    if kind == "jumprelu":
+        trained.append(log_threshold)
     optimiser = torch.optim.Adam(trained, lr=settings.rate, betas=(0.9, 0.999))
     prefixes = [n // 8, n // 3, n] if kind == "matryoshka" else [n]
     silent = torch.zeros(n)
@@ -101,10 +113,15 @@ def _train(x: torch.Tensor, settings: SaeSettings, progress: Callable[[int, int]
             group["lr"] = settings.rate * min(1.0, 3 * (settings.steps - step) / settings.steps)
         rows = x[torch.randint(len(x), (settings.batch,), generator=generator)]
         before = torch.relu((rows - b_dec) @ (decoder.T if kind == "tied" else encoder) + b_enc)
-        kept = torch.topk(before.flatten(), int(settings.k * settings.batch), sorted=False).values.min()
-        active = before * (before >= kept)
+        penalty = torch.zeros(())
+        if kind == "jumprelu":
+            jump = _jump().apply(before, log_threshold.exp())
+            active, penalty = before * jump, JUMP_WEIGHT * (jump.sum(dim=1).mean() / settings.k - 1) ** 2
+        else:
+            kept = torch.topk(before.flatten(), int(settings.k * settings.batch), sorted=False).values.min()
+            active = before * (before >= kept)
         losses = [(rows - active[:, :p] @ decoder[:p] - b_dec).square().sum(dim=1).mean() for p in prefixes]
-        loss = torch.stack(losses).mean()
+        loss = torch.stack(losses).mean() + penalty
         silent = torch.where((active.detach() > 0).any(dim=0), 0.0, silent + 1)
         dead = torch.nonzero(silent > _DEAD_STEPS)[:, 0]
         if len(dead):
@@ -117,15 +134,39 @@ def _train(x: torch.Tensor, settings: SaeSettings, progress: Callable[[int, int]
         optimiser.step()
         with torch.no_grad():
             decoder.div_(decoder.norm(dim=1, keepdim=True))
-        if step >= settings.steps * 0.9:
+        if step >= settings.steps * 0.9 and kind != "jumprelu":
             least.append(float(kept.detach()))
         if progress is not None:
             progress(step + 1, settings.steps)
     weights = decoder.detach()
+    threshold = log_threshold.detach().exp() if kind == "jumprelu" else torch.full((n,), float(np.mean(least)))
     return {
         "W_dec": weights.numpy().copy(),
         "W_enc": (weights.T if kind == "tied" else encoder.detach()).numpy().copy(),
         "b_enc": b_enc.detach().numpy() / np.float32(scale),
         "b_dec": (b_dec.detach() / scale + mean).numpy(),
-        "threshold": np.full(n, np.mean(least) / scale, np.float32),
+        "threshold": threshold.numpy() / np.float32(scale),
     }
+
+
+@functools.cache
+def _jump() -> Any:
+    """Return the step above a threshold, with a gradient for the threshold alone (torch is imported where it is used).
+
+    d(a H(a - t)) / dt of the paper is -(t / width) K((a - t) / width): that of a times this step, to the width.
+    """
+    import torch
+
+    class Jump(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, before: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(before, threshold)
+            return (before > threshold).to(before.dtype)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor]:
+            before, threshold = ctx.saved_tensors
+            near = ((before - threshold).abs() < JUMP_WIDTH / 2).to(before.dtype)
+            return None, -(near * gradient).sum(dim=0) / JUMP_WIDTH
+
+    return Jump

@@ -15,6 +15,8 @@ Bools = npt.NDArray[np.bool_]
 
 DEV_SEEDS = (11, 12, 13, 14, 15)
 TEST_SEEDS = (7001, 7002, 7003)
+TRAINED_TEST_SEEDS = (7004, 7005, 7006)
+"""Of worlds seen through trained SAEs: their settings were changed once, after scores of TEST_SEEDS had been seen."""
 
 
 @dataclass(frozen=True)

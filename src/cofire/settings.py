@@ -78,6 +78,8 @@ def load_settings(**flags: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         where = f"--{name.replace('_', '-')}" if name in given else f"COFIRE_{name.upper()} or {TOML_FILE}"
-        raise InputError(f"setting {name} ({where}): {first['msg']}; correct it") from error
+        # Of a setting that may be one thing or another there is a complaint for each.
+        said = [one["msg"] for one in error.errors() if one["loc"][:1] == first["loc"][:1]]
+        raise InputError(f"setting {name} ({where}): {', or '.join(said)}; correct it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{TOML_FILE} is not valid TOML: {error}; correct it") from error

@@ -79,3 +79,8 @@ def test_variables_of_the_desktop_are_no_credentials(monkeypatch: pytest.MonkeyP
     assert load_settings(username="flag").username == "flag"
     Path("cofire.toml").write_text('database = "from-file"\n')
     assert load_settings().database == "from-file"
+
+
+def test_all_that_a_setting_may_be_is_named() -> None:
+    with pytest.raises(InputError, match=r"\(--resolution\): .* a valid number, .* or Input should be 'auto'; correct it"):
+        load_settings(resolution="foo")

@@ -13,7 +13,7 @@ class AnalysisSettings:
     Attributes:
         resolution: of the clusters, in nats under CPM; None to look for the longest plateau of resolutions.
         objective: what Leiden maximises, the constant Potts model or modularity.
-        runs: Leiden runs at each resolution of the sweep, each on its own bootstrap of the edges.
+        runs: Leiden runs at each resolution of the sweep, each on edge weights drawn anew.
         rewires: rewired graphs that clusters and motifs are compared with.
         seed: of all that is drawn at random.
     """

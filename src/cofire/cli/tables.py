@@ -103,7 +103,7 @@ ObjectiveOption = Annotated[
     Objective | None, typer.Option(help="What Leiden maximises: CPM on log odds, or modularity.", show_default="cpm")
 ]
 RunsOption = Annotated[
-    int | None, typer.Option(help="Leiden runs at each resolution, each on its own bootstrap.", show_default="20")
+    int | None, typer.Option(help="Leiden runs at each resolution, each on edge weights drawn anew.", show_default="20")
 ]
 RewiresOption = Annotated[
     int | None, typer.Option(help="Rewired graphs that clusters and motifs are compared with.", show_default="200")

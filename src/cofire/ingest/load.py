@@ -18,7 +18,7 @@ from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.decoders import decoder_rows, decoders_digest
 from cofire.ingest.table_files import TableInfo, digest, read_table, table_infos
-from cofire.schema.base import Node, Relationship
+from cofire.schema.base import Node, Relationship, camel_case
 from cofire.schema.nodes import CAPTURE, CLUSTER, CONTEXT, LATENT, MODEL, MOTIF_COUNT, RELEASE, TOKEN
 from cofire.schema.relationships import (
     CAPTURED_IN,
@@ -140,7 +140,7 @@ def _sae_properties(capture: CaptureDir) -> dict[str, Any]:
         "edgeRule": counted.settings["rule"],
         "clusterRule": _cluster_rule(infos["clusters"]),
         "noiseFloor": counted.settings.get("noise_floor"),
-        **{_camel(name): figures.get(name) for name in FUNNEL},
+        **{camel_case(name): figures.get(name) for name in FUNNEL},
         "cosineKept": _quartiles(figures, "kept"),
         "cosineWeakOnly": _quartiles(figures, "weak_only"),
         "nEdges": infos["edges"].rows,
@@ -213,12 +213,6 @@ def _capture_row(capture: CaptureDir) -> Row:
     text, masking = manifest.text, manifest.masking
     masked = masking.special_tokens + masking.norm_outliers
     return [f"{uid}/capture", uid, manifest.kind, text.sources, text.tokens, masking.rule, masked]
-
-
-def _camel(name: str) -> str:
-    """Return the property of a table's column or figure: log_odds -> logOdds."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _snake(name: str) -> str:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from cofire.analysis.report_parts import COLUMNS, ReportData
 from cofire.errors import CofireError, StoreError
+from cofire.schema.base import camel_case
 from cofire.schema.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def report_data(store: Store, sae: str, timeout: float | None = None) -> ReportD
 def _read(store: Store, table: Table, sae: str, timeout: float | None) -> pd.DataFrame:
     names = COLUMNS[table.name]
     pattern, variable, given = _PATTERNS[table.name]
-    returned = ", ".join(f"{given.get(name, f'{variable}.{_camel_case(name)}')} AS {name}" for name in names)
+    returned = ", ".join(f"{given.get(name, f'{variable}.{camel_case(name)}')} AS {name}" for name in names)
     rows = store.read(f"{pattern} RETURN {returned}", {"sae": sae}, timeout).rows
     schema = pa.schema([table.arrow_schema().field(name) for name in names])
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
@@ -88,8 +89,3 @@ def _read(store: Store, table: Table, sae: str, timeout: float | None) -> pd.Dat
     # Sorted here: to sort a million edges takes more memory than the embedded store has for it.
     frame: pd.DataFrame = pa.Table.from_arrays(arrays, schema=schema).sort_by(_ORDER[table.name]).to_pandas()
     return frame
-
-
-def _camel_case(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)

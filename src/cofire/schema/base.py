@@ -56,3 +56,9 @@ class Relationship:
     description: str
     properties: tuple[Property, ...] = ()
     written: bool = True
+
+
+def camel_case(name: str) -> str:
+    """Return the property of a table's column or figure: log_odds -> logOdds."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

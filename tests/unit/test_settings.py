@@ -82,5 +82,5 @@ def test_variables_of_the_desktop_are_no_credentials(monkeypatch: pytest.MonkeyP
 
 
 def test_all_that_a_setting_may_be_is_named() -> None:
-    with pytest.raises(InputError, match=r"\(--resolution\): .* a valid number, .* or Input should be 'auto'; correct it"):
+    with pytest.raises(InputError, match=r"a valid number, .* or Input should be 'auto'; correct it"):
         load_settings(resolution="foo")

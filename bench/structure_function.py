@@ -1,6 +1,6 @@
 """How far structure tells function on planted worlds (TEST_SEEDS), where the answer is known.
 
-    python bench/structure_function.py [--out FILE.json] [--permutations 200]
+    python bench/structure_function.py [--out FILE.json] [--draw FILE.png] [--permutations 200]
 
 For each rate of exceptions (compositions in near-cliques, ambiguities in stars): worlds of 80 compositions and
 ambiguities (paths besides), counted, clustered and analysed as a user does; then `structure_function` twice: `plan`, on
@@ -14,6 +14,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,10 +86,42 @@ def line(found: StructureFunction, by: str, measure: str, of: str, strata: str, 
     return {k: row[k] for k in ("value", "low", "high", "expected", "p", "compositions", "ambiguities")}
 
 
+def draw(everything: list[dict[str, Any]], path: Path) -> None:
+    """Draw the AUROC of centralisation and the uncertainty coefficient against the share of exceptions."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
+    panels = (
+        ("auroc", "centralization", "AUROC of centralisation"),
+        ("uncertainty", "structure label", "U(function | structure label)"),
+    )
+    for panel, (measure, of, label) in zip(axes, panels, strict=True):
+        sorts = (
+            ("plan", WITH, "plan", "#999999"),
+            ("found", WITH, "found", "#e69f00"),
+            ("found", WITHOUT, "found, without containment", "#0072b2"),
+        )
+        for shift, (source, by, name, colour) in zip((-0.008, 0, 0.008), sorts, strict=True):
+            rows = [
+                row
+                for row in everything
+                if [row[k] for k in ("source", "by", "measure", "of")] == [source, by, measure, of]
+            ]
+            at = [row["exceptions"] + shift for row in rows]
+            panel.plot(at, [row["value"] for row in rows], "o-", color=colour, label=name)
+            panel.vlines(at, [row["low"] for row in rows], [row["high"] for row in rows], color=colour)
+        panel.set(xlabel="share of exceptions", ylabel=label, ylim=(0, 1.02))
+    axes[0].axhline(0.5, color="black", linestyle="--", linewidth=1)
+    axes[0].legend(frameon=False, loc="lower left")
+    figure.savefig(path, dpi=140)
+
+
 def main() -> None:
     """Run, print, and write where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--draw", type=Path)
     parser.add_argument("--permutations", type=int, default=200)
     arguments = parser.parse_args()
     everything = []
@@ -126,6 +159,8 @@ def main() -> None:
                     )
     if arguments.out:
         arguments.out.write_text(json.dumps(everything, indent=1))
+    if arguments.draw:
+        draw(everything, arguments.draw)
 
 
 if __name__ == "__main__":

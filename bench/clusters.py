@@ -82,7 +82,6 @@ def one(n: int, m: int, runs: int, seed: int) -> dict[str, float]:
         "partitions_seconds": marks[0],
         "comparison_seconds": marks[-1] - marks[0],
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "helper_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
         "before_mib": before,
         "clusters": found.clusters.num_rows,
         "plateau_ami": found.figures["plateau_ami"],
@@ -117,11 +116,11 @@ def main() -> None:
         parts = [
             f"{found[part]:.1f}" for part in ("seconds", "cpu_seconds", "partitions_seconds", "comparison_seconds")
         ]
-        memory = [f"{found[part]:.0f}" for part in ("peak_mib", "helper_mib", "before_mib")]
+        memory = [f"{found[part]:.0f}" for part in ("peak_mib", "before_mib")]
         agreed = f"{found['plateau_ami']:.2f}{' (all)' if found['pooled'] else ''}"
         rows.append([f"{edges:,}", *parts, *memory, f"{found['clusters']:,}", agreed, f"{others:.0%}"])
         print(f"  {edges:,} edges: {found['seconds']:.1f} s", flush=True)
-    head = ["edges", "seconds", "CPU s", "partitions s", "comparison s", "peak MiB", "a helper's", "before MiB"]
+    head = ["edges", "seconds", "CPU s", "partitions s", "comparison s", "peak MiB", "before MiB"]
     print(markdown([*head, "clusters", "AMI", "CPU of others"], rows))
     if given.draw is not None:
         draw(result, given.latents, given.draw)

@@ -285,6 +285,8 @@ def main() -> None:
         (given.cache / f"scores-{given.seeds}-{group}.json").write_text(json.dumps({"code": now, "scores": scores}))
     files = {group: given.cache / f"scores-{given.seeds}-{group}.json" for group in GROUPS}
     kept = {group: json.loads(file.read_text()) for group, file in files.items() if file.is_file()}
+    # Before there was a digest.
+    kept = {group: {"code": None, "scores": one} if isinstance(one, list) else one for group, one in kept.items()}
     text = report([score for one in kept.values() for score in one["scores"]])
     if old := [group for group, one in kept.items() if one["code"] != now]:
         text += f"\n\nOf an earlier state of the code: {', '.join(old)}."

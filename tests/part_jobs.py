@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cofire.ingest.files import write_atomically
 
@@ -20,7 +21,7 @@ class Numbers:
         folder: where the files go.
         parts: how many.
         parent: the process that sends helpers out.
-        helper: what a helper does with its first part: works, dies, sleeps.
+        helper: works, dies (with its first part), sleeps (over it); fails: part 1 can be made by nobody.
         seconds: that each part takes.
     """
 
@@ -45,8 +46,27 @@ class Numbers:
             for _ in range(2400):
                 time.sleep(0.05)
                 tick(0.5)
-        if self.helper == "fails":
+        if part == 1 and self.helper == "fails":
             raise ValueError(f"part {part} cannot be made")
         time.sleep(self.seconds)
         tick(0.5)
         write_atomically(self.path(part), lambda file: file.write_text(f"{part} {here}") and None, shared=True)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A job of the code's own, of which it is written down who made each part."""
+
+    job: Any
+    folder: Path
+
+    @property
+    def parts(self) -> int:
+        return int(self.job.parts)
+
+    def there(self, part: int) -> bool:
+        return bool(self.job.there(part))
+
+    def make(self, part: int, tick: Callable[[float], None]) -> None:
+        self.job.make(part, tick)
+        (self.folder / f"maker-{part}").write_text(str(os.getpid()))

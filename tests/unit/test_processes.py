@@ -14,7 +14,7 @@ import pytest
 
 import cofire.analysis.processes as module
 from cofire.analysis.processes import make_parts
-from part_jobs import Numbers
+from part_jobs import Numbers, Watched
 from processes import below, left_of
 
 TESTS = Path(__file__).parents[1]
@@ -90,9 +90,31 @@ def test_what_a_dead_helper_left_is_made_here(tmp_path):
 
 
 def test_an_error_is_raised_here(tmp_path):
-    with pytest.raises(ValueError, match="part 0 cannot be made"):
-        make_parts(Numbers(tmp_path, 4, os.getpid(), helper="fails"), processes=2)
+    # Part 1 is the helper's, which ends without a word.
+    job = Numbers(tmp_path, 4, os.getpid(), helper="fails")
+    with pytest.raises(ValueError, match="part 1 cannot be made"):
+        make_parts(job, processes=2)
     assert helpers() == []
+    assert [job.there(part) for part in range(4)] == [True, False, True, False]
+
+
+def test_what_no_helper_can_be_started_for_is_made_here(tmp_path, monkeypatch):
+    def never(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(module.subprocess, "Popen", never)
+    job = Numbers(tmp_path, 5, os.getpid())
+    make_parts(job, processes=3)
+    assert set(makers(job).values()) == {os.getpid()}
+
+
+def test_a_helper_does_not_take_modules_from_where_the_user_is(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text(f"open({str(tmp_path / 'taken')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    job = Numbers(tmp_path, 2, os.getpid())
+    make_parts(job, processes=2)
+    assert len(set(makers(job).values())) == 2
+    assert not (tmp_path / "taken").exists()
 
 
 def test_an_interrupt_ends_the_helpers(tmp_path):
@@ -108,7 +130,7 @@ def test_an_interrupt_ends_the_helpers(tmp_path):
 PARENT = """
 import os, sys
 from pathlib import Path
-from part_jobs import Numbers
+from part_jobs import Numbers, Watched
 from cofire.analysis.processes import make_parts
 make_parts(Numbers(Path(sys.argv[1]), 4, os.getpid(), helper="sleeps"), processes=2)
 """
@@ -130,20 +152,36 @@ def test_a_helper_ends_with_a_killed_parent(tmp_path):
     assert left_of(started, 30) == {}
 
 
-def test_numbers_do_not_depend_on_how_many_work():
+def test_numbers_do_not_depend_on_how_many_work(tmp_path, monkeypatch):
     import pyarrow as pa
 
     from cofire.analysis.clusters import find_clusters
     from cofire.analysis.nulls import cluster_nulls
-    from cofire.analysis.sweep import WeightedGraph, sweep
+    from cofire.analysis.sweep import RESOLUTIONS, WeightedGraph, sweep
 
+    def watched(job, **options):
+        make_parts(Watched(job, tmp_path), **options)
+
+    def made() -> tuple[int, int]:
+        """How many parts were made, and by how many processes."""
+        files = list(tmp_path.glob("maker-*"))
+        by = {path.read_text() for path in files}
+        for path in files:
+            path.unlink()
+        return len(files), len(by)
+
+    monkeypatch.setattr("cofire.analysis.sweep.make_parts", watched)
+    monkeypatch.setattr("cofire.analysis.nulls.make_parts", watched)
     rng = np.random.default_rng(5)
     pairs = np.unique(np.sort(rng.integers(120, size=(700, 2)), axis=1), axis=0)
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
     used, ends = np.unique(pairs, return_inverse=True)
     weight = rng.uniform(0.5, 3, len(pairs))
     graph = WeightedGraph(len(used), ends.reshape(-1, 2), weight, np.full(len(pairs), 0.2))
-    one, three = (sweep(graph, runs=3, processes=many) for many in (1, 3))
+    one = sweep(graph, runs=3)
+    assert made() == (RESOLUTIONS, 1)
+    three = sweep(graph, runs=3, processes=3)
+    assert made() == (RESOLUTIONS, 3)
     assert one is not None
     assert three is not None
     assert np.array_equal(one.partitions, three.partitions)
@@ -152,10 +190,10 @@ def test_numbers_do_not_depend_on_how_many_work():
     edges = pa.table({"a": pairs[:, 0], "b": pairs[:, 1], "log_odds": weight, "log_odds_se": np.full(len(pairs), 0.2)})
     found = find_clusters("r/s", edges, resolution=0.5)
     counts = rng.integers(50, 5000, 120)
-    few, many = (
-        cluster_nulls(edges, counts, found.clusters, found.members, rewires=7, processes=processes)
-        for processes in (1, 2)
-    )
+    few = cluster_nulls(edges, counts, found.clusters, found.members, rewires=7)
+    assert made() == (7, 1)
+    many = cluster_nulls(edges, counts, found.clusters, found.members, rewires=7, processes=2)
+    assert made() == (7, 2)
     assert few.clusters.equals(many.clusters)
     assert few.motifs.equals(many.motifs)
     assert few.figures == many.figures

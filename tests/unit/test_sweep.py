@@ -26,6 +26,7 @@ from cofire.analysis.sweep import RESOLUTIONS, Sweep, WeightedGraph, plateaus, s
 from cofire.errors import InputError
 from cofire.schema.tables import CLUSTERS, MEMBERS
 from cofire.worlds import DEV_SEEDS, TEST_SEEDS
+from processes import below, left_of
 
 UID = "release/blocks.12"
 
@@ -255,29 +256,35 @@ KILLED = """
 import sys
 from pathlib import Path
 import pyarrow.parquet as pq
+import cofire.analysis.sweep
 from cofire.analysis.clusters import find_clusters
+cofire.analysis.sweep.ALONE_EDGES = int(sys.argv[3])
 find_clusters("r/s", pq.read_table(sys.argv[1]), runs=10, work=Path(sys.argv[2]))
 """
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize("alone_edges", [10**9, 0], ids=["alone", "with helpers"])
+def test_a_killed_run_goes_on_where_it_was(tmp_path, alone_edges):
     import pyarrow.parquet as pq
 
     _, edges = planted(DEV_SEEDS[2], clusters=12)
     whole = find_clusters("r/s", edges, runs=10)
     file, work = tmp_path / "edges.parquet", tmp_path / "work"
     pq.write_table(edges, file)
-    child = subprocess.Popen([sys.executable, "-c", KILLED, str(file), str(work)])
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(file), str(work), str(alone_edges)])
+    started = {}
     try:
         end = time.monotonic() + 120
         while len(list(work.glob("sweep-*.npy"))) < 3 and child.poll() is None and time.monotonic() < end:
+            started |= below(child.pid)
             time.sleep(0.005)
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
+    assert left_of(started, 30) == {}
     kept = {path.name: path.stat().st_mtime_ns for path in work.glob("sweep-*.npy")}
     assert len(kept) >= 3
-    (work / "sweep-29.npy.part").write_bytes(b"half")
+    (work / "sweep-0-29.npy.123.part").write_bytes(b"half")
     calls = []
     again = find_clusters("r/s", edges, runs=10, work=work, progress=lambda done, total: calls.append(done))
     assert calls[0] == 10 * len(kept)
@@ -286,7 +293,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert again.members.equals(whole.members)
     # Another seed starts anew.
     find_clusters("r/s", edges, runs=10, seed=1, work=work)
-    assert all((work / name).stat().st_mtime_ns != when for name, when in kept.items())
+    assert not any((work / name).exists() for name in kept)
+    assert len(list(work.glob("sweep-*"))) == RESOLUTIONS
     assert len(json.loads((work / "sweep.json").read_text())["resolutions"]) == RESOLUTIONS
 
 

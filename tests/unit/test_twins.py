@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
-import scipy.sparse as sp
 
+from builders import arrays_of, make_capture
 from cofire.analysis.function_evidence import function_evidence
 from cofire.analysis.function_model import CLASSES, function_probabilities
+from cofire.analysis.functions import cluster_functions
 from cofire.analysis.twins import TWINS, without_twins
+from cofire.ingest.count import count
+from cofire.ingest.table_files import read_table
+from cofire.schema.tables import LATENTS
 from cofire.worlds import TEST_SEEDS
 
 
@@ -36,83 +41,89 @@ def with_twin(matrix, of, share, rng):
     return np.column_stack([matrix, on * matrix[:, of] * 0.7])
 
 
-def evidence(matrix, *, sparse=False):
-    shared, alone = split_up(matrix)
-    return function_evidence(
-        shared.astype(np.float32),
-        sp.csr_array(alone.astype(np.float32)) if sparse else alone,
+def evidence(matrix):
+    """Return the evidence on the members that stay, and which these are."""
+    firings = (matrix > 0).sum(axis=0)
+    shared, _ = split_up(matrix)
+    keep = without_twins(shared > 0, tokens=len(shared), firings=firings)
+    shared, alone = split_up(matrix[:, keep])
+    found = function_evidence(
+        shared,
+        alone,
         tokens=len(shared),
-        mu=np.array([np.median(column[column > 0]) for column in matrix.T]),
-        is_mode=np.ones(matrix.shape[1], np.bool_),
-        floor=np.full(matrix.shape[1], 0.1),
-        firings=(matrix > 0).sum(axis=0),
+        mu=np.array([np.median(column[column > 0]) for column in matrix[:, keep].T]),
+        is_mode=np.ones(keep.sum(), np.bool_),
+        floor=np.full(keep.sum(), 0.1),
+        firings=firings[keep],
     )
+    return found, keep
 
 
-@pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("function", ["ambiguity", "composition"])
 @pytest.mark.parametrize("seed", TEST_SEEDS)
-def test_a_split_member_does_not_change_what_a_cluster_is(seed, function, sparse):
+def test_a_split_member_does_not_change_what_a_cluster_is(seed, function):
     rng = np.random.default_rng(seed)
     plain = mixture(seed, function)
-    twice = with_twin(with_twin(plain, 0, 0.97, rng), 3, 0.9, rng)
-    before, after = evidence(plain, sparse=sparse), evidence(twice, sparse=sparse)
-    assert (before.twins, after.twins) == (0, 2)
-    assert after.tokens == before.tokens
-    for name in ("ratio_sum", "excess", "magnitude_r", "spread", "containment"):
-        assert getattr(after, name) == pytest.approx(getattr(before, name), abs=0.02), name
-    p = function_probabilities({"plain": before, "twice": after})["with"]
-    assert {CLASSES[int(found.argmax())] for found in p.values()} == {function}
-
-
-def test_two_that_are_never_apart_tell_nothing():
-    matrix = np.ones((50, 2))
-    found = evidence(matrix)
-    assert (found.tokens, found.excess, found.twins) == (0, None, 1)
+    (before, whole), (after, kept) = evidence(plain), evidence(with_twin(with_twin(plain, 0, 0.97, rng), 3, 0.9, rng))
+    assert whole.all()
+    assert kept.tolist() == [True] * 5 + [False] * 2
+    assert after == before
+    assert CLASSES[int(function_probabilities({"c": after})["with"]["c"].argmax())] == function
 
 
 @pytest.mark.parametrize(("share", "left"), [(TWINS - 0.05, 2), (TWINS + 0.05, 1)])
-def test_both_must_fire_nearly_always_with_the_other(share, left):
-    both = round(1000 * share)
-    matrix = np.zeros((1000 + 1000 - both, 2))
-    matrix[:1000, 0] = 1
-    matrix[1000 - both : 2000 - both, 1] = 1
-    shared, alone = split_up(matrix)
-    kept = without_twins(shared, alone, tokens=both, firings=np.array([1000, 1000]))
-    assert kept.keep.sum() == left
+def test_each_must_fire_nearly_always_with_the_other(share, left):
+    both = np.ones((round(1000 * share), 2), np.bool_)
+    assert without_twins(both, tokens=len(both), firings=np.array([1000, 1000])).sum() == left
     # A child is always with its parent, which is often without it: no twins.
-    child = without_twins(np.ones((100, 2)), alone, tokens=100, firings=np.array([100, 400]))
-    assert child.keep.all()
-    assert child.shared.shape == (100, 2)
+    assert without_twins(np.ones((100, 2), np.bool_), tokens=100, firings=np.array([100, 400])).all()
 
 
 def test_of_several_the_one_that_fires_most_stays():
-    matrix = np.zeros((100, 4))
-    matrix[:, 1] = 1
-    matrix[:95, 0] = 1
-    matrix[:90, 3] = 1
-    matrix[::2, 2] = 1
-    kept = without_twins(matrix, matrix[:0], tokens=100, firings=np.array([95, 100, 50, 90]))
-    assert kept.keep.tolist() == [False, True, True, False]
-    assert (len(kept.shared), len(kept.alone), kept.tokens) == (50, 50, 50)
+    fires = np.zeros((100, 4), np.bool_)
+    fires[:, 1] = fires[:95, 0] = fires[:90, 3] = fires[::2, 2] = True
+    assert without_twins(fires, tokens=100, firings=np.array([95, 100, 50, 90])).tolist() == [False, True, True, False]
 
 
 def test_a_sample_stands_for_all_tokens():
-    shared = np.zeros((100, 3))
-    shared[:80, :2] = 1
-    shared[80:, 1:] = 1
-    kept = without_twins(shared, shared[:0], tokens=1000, firings=np.array([850, 950, 5000]))
-    assert kept.keep.tolist() == [False, True, True]
-    assert (len(kept.shared), len(kept.alone), kept.tokens) == (20, 80, 200)
+    fires = np.zeros((100, 3), np.bool_)
+    fires[:80, :2] = fires[80:, 1:] = True
+    assert without_twins(fires, tokens=1000, firings=np.array([850, 950, 5000])).tolist() == [False, True, True]
+    assert without_twins(fires, tokens=1000, firings=np.array([850, 1050, 5000])).all()
+    assert without_twins(fires[:0], tokens=0, firings=np.array([850, 950, 5000])).all()
 
 
 def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(TEST_SEEDS[0])
-    shared = (rng.random((300, 12)) < 0.4) * 1.0
-    shared[:, 7] = shared[:, 2]
-    shared[:, 11] = shared[:, 2] * (rng.random(300) < 0.95)
-    firings = (shared > 0).sum(axis=0)
-    whole = without_twins(shared, shared[:0], tokens=300, firings=firings)
+    fires = rng.random((300, 12)) < 0.4
+    fires[:, 7] = fires[:, 2]
+    fires[:, 11] = fires[:, 2] & (rng.random(300) < 0.95)
+    firings = fires.sum(axis=0)
+    whole = without_twins(fires, tokens=300, firings=firings)
     monkeypatch.setattr("cofire.analysis.twins._BLOCK", 5)
-    assert np.array_equal(without_twins(shared, shared[:0], tokens=300, firings=firings).keep, whole.keep)
-    assert np.flatnonzero(~whole.keep).tolist() in ([7, 11], [2, 11])
+    assert np.array_equal(without_twins(fires, tokens=300, firings=firings), whole)
+    assert np.flatnonzero(~whole).tolist() == [7, 11]
+
+
+def test_busy_twins_do_not_crowd_out_the_rest_of_a_cluster(tmp_path):
+    """Of all the tokens that members share nearly all are those of two twins, far more than are looked at."""
+    rng = np.random.default_rng(TEST_SEEDS[1])
+    plain = mixture(TEST_SEEDS[1], "ambiguity", n=4, events=400)
+    busy = np.zeros((40_000, 4))
+    busy[:, 0] = 1 + 0.05 * rng.standard_normal(len(busy))
+    twice = with_twin(np.concatenate([plain, busy]), 0, 0.99, rng)
+    rows = [{k: float(v) for k, v in enumerate(row) if v > 0} for row in twice[rng.permutation(len(twice))]]
+    capture = make_capture(tmp_path, arrays_of(rows, 5))
+    count(capture)
+    clusters = pa.table({"cluster": ["c"], "level": [0], "parent": pa.array([None], pa.string())})
+    members = pa.table({"cluster": ["c"] * 5, "latent": pa.array(range(5), pa.int32())})
+    latents = read_table(capture, LATENTS)
+    steps = []
+    (row,) = cluster_functions(
+        capture, clusters, members, latents, progress=lambda done, total: steps.append((done, total))
+    ).to_pylist()
+    assert (row["twins"], row["tokens"], row["function"]) == (1, 400, "ambiguity")
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1]
+    (plainly,) = cluster_functions(capture, clusters, members.slice(0, 4), latents).to_pylist()
+    assert row == {**plainly, "twins": 1}

@@ -44,7 +44,7 @@ ACROSS = "structure-function"
 Progress = Callable[[str, int, int], None]
 
 # Part of every fingerprint: raise it when the same input gives other tables.
-_VERSIONS = {"clusters": 3, "nulls": 1, "functions": 3, "subspaces": 2}
+_VERSIONS = {"clusters": 3, "nulls": 1, "functions": 4, "subspaces": 2}
 _TABLES = {
     "clusters": ("clusters", "members"),
     "nulls": ("cluster_nulls", "motif_counts"),
@@ -185,7 +185,8 @@ def _work(capture: CaptureDir, name: str, made_from: str) -> Path:
     work = capture.tables / f".{name}-{made_from[:16]}"
     for old in capture.tables.glob(f".{name}-*"):
         if old != work:
-            shutil.rmtree(old)
+            # A helper of a run that was killed may be about to write there.
+            shutil.rmtree(old, ignore_errors=True)
     work.mkdir(exist_ok=True)
     return work
 

@@ -1,7 +1,5 @@
 """What the members of one cluster do on the tokens that they share, in a few numbers. No edge is looked at.
 
-0. Of members that fire together nearly whenever either does (cofire.analysis.twins) one is looked at: what follows is
-   of the n members that are left.
 1. r_k = a_k / m_k, the activation of member k in units of its full strength m_k: mu where that is a mode of its
    activations well above the floor of what counts as a firing; else its mean activation on tokens where no other member
    fires; else mu, their mean.
@@ -24,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cofire.analysis.full_strength import MIN_ALONE, full_strength
-from cofire.analysis.twins import without_twins
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -47,7 +44,7 @@ class Evidence:
     """The evidence on one cluster; None is undefined.
 
     Attributes:
-        tokens: tokens on which two members and more fire, twins counted once.
+        tokens: tokens on which two members and more fire.
         ratio_sum: median of s, each member in units of mu, whatever its rule.
         excess: median of (s - 1) / (k - 1), each member in units of its full strength.
         excess_alone: the same in units of the mean activation on tokens where no other member fires; None where it is
@@ -59,7 +56,6 @@ class Evidence:
         spread: standard deviation / mean of the activations on tokens where no other member fires, by their number;
             on the shared tokens for members that never fire alone.
         containment: mean, over all members but the one that fires most, of the largest P(other member | member).
-        twins: members left out, each of which fires nearly always and only together with another.
     """
 
     tokens: int
@@ -71,7 +67,6 @@ class Evidence:
     floor_share: float | None
     spread: float | None
     containment: float | None
-    twins: int = 0
 
 
 def function_evidence(
@@ -87,7 +82,7 @@ def function_evidence(
     """Return the evidence on one cluster of n members.
 
     Memory: up to 42 R n + 100 n^2 bytes besides `shared`: 120 MB for 500 members and R = 5000, 500 MB for 1,500. With
-    more than MOST_MEMBERS members, of which no correlation is taken, 25 R n. Where there are twins, `shared` once more.
+    more than MOST_MEMBERS members, of which no correlation is taken, 25 R n.
 
     Args:
         shared: [R, n] float, activations on (a sample of) the tokens where two members and more fire; 0: does not fire.
@@ -98,13 +93,9 @@ def function_evidence(
         floor: [n] float, a firing counts above it.
         firings: [n] int, tokens on which each member fires.
     """
-    apart = without_twins(shared, alone, tokens=tokens, firings=firings)
-    twins = int((~apart.keep).sum())
-    shared, alone, tokens = apart.shared, apart.alone, apart.tokens
-    mu, is_mode, floor, firings = mu[apart.keep], is_mode[apart.keep], floor[apart.keep], firings[apart.keep]
-    if tokens == 0:
-        return Evidence(0, None, None, None, None, None, None, None, None, twins)
     fires = shared > 0
+    if tokens == 0:
+        return Evidence(0, None, None, None, None, None, None, None, None)
     strength = full_strength(alone, mu, is_mode, floor)
     together: Floats = shared.astype(np.float64)
     number = fires.sum(axis=1)
@@ -119,7 +110,6 @@ def function_evidence(
         floor_share=_mean(floor / strength.value, weight),
         spread=_spread(together, alone.astype(np.float64), strength.tokens_alone, weight),
         containment=_containment(fires, tokens, firings),
-        twins=twins,
     )
 
 

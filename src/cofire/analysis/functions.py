@@ -2,7 +2,8 @@
 
 1. The tokens on which two members and more fire (`cluster_tokens`), and those on which just one does. Where the noise
    floor of a latent is known, only its clear firings count; where it was found with known interference taken off, so
-   are the activations. Superposition else adds small activations that look like shares of a weight.
+   are the activations. Superposition else adds small activations that look like shares of a weight. Of members that
+   are never apart one is looked at (`twins`): such a cluster is gone through once more without the others.
 2. The evidence (`function_evidence`): the excess, how activations move together, how far that can be believed, and
    containment.
 3. Probabilities by a regression calibrated on planted worlds (`function_model`): once with containment, which is close
@@ -21,16 +22,21 @@ from typing import TYPE_CHECKING, Any
 
 from cofire.analysis.clear_values import clear_values
 from cofire.analysis.cluster_members import cluster_members
-from cofire.analysis.cluster_tokens import shared_and_alone
+from cofire.analysis.cluster_tokens import ClusterTokens, shared_and_alone
 from cofire.analysis.full_strength import known_latents
 from cofire.analysis.function_evidence import function_evidence
 from cofire.analysis.function_model import CLASSES, MIN_TOKENS, THRESHOLD, function_probabilities
+from cofire.analysis.twins import without_twins
 from cofire.schema.cluster_tables import CLUSTER_FUNCTIONS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from cofire.ingest.capture_dir import CaptureDir
+
+    Ints = npt.NDArray[np.int64]
 
 
 def cluster_functions(
@@ -43,8 +49,8 @@ def cluster_functions(
 ) -> pa.Table:
     """Return the table cluster_functions: evidence and probabilities of each cluster, of coarser levels too.
 
-    Cost: one pass over the shards. Memory: that of `shared_and_alone`, and for one cluster at a time that of
-    `function_evidence`.
+    Cost: one pass over the shards, two where there are twins. Memory: that of `shared_and_alone`, and for one cluster
+    at a time that of `function_evidence`.
 
     Args:
         capture: a counted capture that stores its activations.
@@ -66,16 +72,30 @@ def cluster_functions(
     known = known_latents(capture, latents)
     sought = cluster_members(clusters, members)
     shards = len(capture.manifest.shards)
-    total = shards + len(sought)
+    total = 2 * shards + len(sought)
 
     def tell(done: int) -> None:
         if progress is not None:
             progress(done, total)
 
     clear = clear_values(capture, latents)
-    shared, alone = shared_and_alone(
-        capture, sought, floor=clear.floor, values=clear.values, progress=lambda done, _: tell(done)
-    )
+
+    def gathered(members: dict[str, Ints], before: int) -> tuple[dict[str, ClusterTokens], dict[str, ClusterTokens]]:
+        return shared_and_alone(
+            capture, members, floor=clear.floor, values=clear.values, progress=lambda done, _: tell(before + done)
+        )
+
+    shared, alone = gathered(sought, 0)
+    twins, single = {}, {}
+    for uid, found in shared.items():
+        keep = without_twins(found.activations > 0, tokens=found.tokens, firings=known.firings[found.members])
+        twins[uid] = int((~keep).sum())
+        if twins[uid]:
+            single[uid] = found.members[keep]
+    if single:
+        # Not from the sample at hand: most of it may be tokens of the twins alone.
+        again = gathered(single, shards)
+        shared, alone = shared | again[0], alone | again[1]
     evidence = {}
     for number, (uid, tokens) in enumerate(shared.items()):
         of = tokens.members
@@ -88,11 +108,11 @@ def cluster_functions(
             floor=known.floor[of],
             firings=known.firings[of],
         )
-        tell(shards + number + 1)
+        tell(2 * shards + number + 1)
     p = function_probabilities({uid: found for uid, found in evidence.items() if found.tokens >= MIN_TOKENS})
     rows = []
     for uid in sorted(evidence):
-        row: dict[str, Any] = {"cluster": uid, **vars(evidence[uid]), "function": "unclear"}
+        row: dict[str, Any] = {"cluster": uid, **vars(evidence[uid]), "twins": twins[uid], "function": "unclear"}
         if uid in p["with"]:
             for variant, ending in (("with", ""), ("alone", "_alone")):
                 row |= {f"p_{name}{ending}": float(p[variant][uid][k]) for k, name in enumerate(CLASSES)}

@@ -40,7 +40,7 @@ from cofire.analysis.processes import Tick, make_parts
 from cofire.analysis.rewire import rewire, strata_of
 from cofire.analysis.structure import MIN_SIZE, NUMBERS
 from cofire.errors import InputError
-from cofire.ingest.files import write_atomically, write_text
+from cofire.ingest.files import write_atomically
 from cofire.schema.tables import CLUSTER_NULLS, MOTIF_COUNTS
 
 if TYPE_CHECKING:
@@ -149,8 +149,12 @@ def cluster_nulls(
     null_motifs: list[Counts] = []
     with contextlib.ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cofire-nulls-")))
-        job = _Rewired(graph, resolutions, objective, seed, largest, rewires, folder)
-        _clear_others(folder, job.mark())
+        mark = _fingerprint(graph, resolutions, objective, seed, largest)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in folder.glob("rewire-*"):
+            if not file.name.startswith(f"rewire-{mark}-") or file.suffix == ".part":
+                file.unlink(missing_ok=True)
+        job = _Rewired(graph, resolutions, objective, seed, largest, rewires, folder, mark)
 
         def tell(done: float) -> None:
             if progress is not None:
@@ -252,36 +256,26 @@ class _Rewired:
     largest_clique: int
     parts: int
     folder: Path
-
-    def mark(self) -> str:
-        """Return a digest of all that a rewired graph's figures depend on."""
-        text = hashlib.sha256(
-            repr((_VERSION, self.resolutions, self.objective, self.seed, self.largest_clique)).encode()
-        )
-        for part in (self.graph.ends, self.graph.weights, self.graph.stratum):
-            text.update(np.ascontiguousarray(part).tobytes())
-        return text.hexdigest()
+    mark: str
 
     def path(self, part: int) -> Path:
-        return self.folder / f"rewire-{part:05d}.npz"
+        # A helper of a killed run of another graph might yet write: its file has another name.
+        return self.folder / f"rewire-{self.mark}-{part:05d}.npz"
 
     def there(self, part: int) -> bool:
         return self.path(part).is_file()
 
-    def make(self, part: int, tick: Tick) -> None:
-        tick(0)
+    def make(self, part: int, tick: Tick) -> None:  # noqa: ARG002 - too short to tell of
         drawn = _draw(self.graph, self.resolutions, self.objective, (self.seed, part), self.largest_clique)
         write_atomically(self.path(part), lambda file: _save(file, drawn), shared=True)
 
 
-def _clear_others(folder: Path, mark: str) -> None:
-    """Throw away what was made from something else than `mark` says."""
-    head = folder / "rewire.txt"
-    if not head.is_file() or head.read_text(encoding="utf-8") != mark:
-        for file in folder.glob("rewire-*.npz"):
-            file.unlink()
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(head, mark)
+def _fingerprint(graph: _Graph, resolutions: list[float], objective: str, seed: int, largest_clique: int) -> str:
+    """Return a digest of all that a rewired graph's figures depend on, 16 hex digits."""
+    text = hashlib.sha256(repr((_VERSION, resolutions, objective, seed, largest_clique)).encode())
+    for part in (graph.ends, graph.weights, graph.stratum):
+        text.update(np.ascontiguousarray(part).tobytes())
+    return text.hexdigest()[:16]
 
 
 def _save(file: Path, drawn: _Drawn) -> None:

@@ -67,7 +67,11 @@ def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float]
             tell(job.parts - sum(not job.there(part) for part in missing) + share)
 
     with contextlib.ExitStack() as helpers:
-        others = [helpers.enter_context(_helper(job, missing[w::many])) for w in range(1, many)]
+        others = []
+        for w in range(1, many):
+            # Without memory or room for a helper, its parts are made here.
+            with contextlib.suppress(OSError):
+                others.append(helpers.enter_context(_helper(job, missing[w::many])))
         for part in missing[0::many]:
             tick(0)
             job.make(part, tick)
@@ -88,7 +92,8 @@ def _helper(job: Job, parts: list[int]) -> Iterator[subprocess.Popen[bytes]]:
         share.seek(0)
         # A group of its own: Ctrl-C reaches this process alone, which then ends the helper.
         helper = subprocess.Popen(
-            [sys.executable, "-m", "cofire.analysis.helper"],
+            # -P: not the modules that happen to lie where the user works.
+            [sys.executable, "-P", "-m", "cofire.analysis.helper"],
             stdin=share,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -140,6 +140,7 @@ class _Partitions:
     seed: int
     runs: int
     folder: Path
+    mark: str
 
     @cached_property
     def whole(self) -> Any:
@@ -150,7 +151,8 @@ class _Partitions:
         return len(self.resolutions)
 
     def path(self, part: int) -> Path:
-        return self.folder / f"sweep-{part:02d}.npy"
+        # A helper of a killed run of another graph might yet write: its file has another name.
+        return self.folder / f"sweep-{self.mark}-{part:02d}.npy"
 
     def there(self, part: int) -> bool:
         return self.path(part).is_file()
@@ -201,10 +203,11 @@ def sweep(
     """
     with contextlib.ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cofire-sweep-")))
-        resolutions = _kept_resolutions(graph, objective, seed, runs, folder)
+        mark = _fingerprint(graph, objective, seed, runs)
+        resolutions = _kept_resolutions(graph, objective, folder, mark)
         if resolutions is None:
             return None
-        job = _Partitions(graph, resolutions.tolist(), objective, seed, runs, folder)
+        job = _Partitions(graph, resolutions.tolist(), objective, seed, runs, folder, mark[:16])
         total = RESOLUTIONS * (runs + 1)
 
         def tell(done: float) -> None:
@@ -349,21 +352,25 @@ def _igraph(graph: WeightedGraph) -> Any:
     return igraph.Graph(n=graph.n, edges=graph.ends)
 
 
-def _kept_resolutions(
-    graph: WeightedGraph, objective: Objective, seed: int, runs: int, work: Path
-) -> npt.NDArray[np.float64] | None:
-    """Return the resolutions, those of an interrupted run if it was the same; throw away what another left."""
+def _fingerprint(graph: WeightedGraph, objective: Objective, seed: int, runs: int) -> str:
     hashed = hashlib.sha256(f"{VERSION} {RESOLUTIONS} {graph.n} {objective} {seed} {runs}".encode())
     for array in (graph.ends, graph.weight, graph.error):
         hashed.update(np.ascontiguousarray(array).tobytes())
-    made_from = hashed.hexdigest()
+    return hashed.hexdigest()
+
+
+def _kept_resolutions(
+    graph: WeightedGraph, objective: Objective, work: Path, made_from: str
+) -> npt.NDArray[np.float64] | None:
+    """Return the resolutions, those of an interrupted run if it was the same; throw away what another left."""
     head = work / "sweep.json"
     if head.is_file():
         kept = json.loads(head.read_text(encoding="utf-8"))
-        if kept["made_from"] == made_from:
+        same = kept["made_from"] == made_from
+        for file in work.glob("sweep-*.part" if same else "sweep-*"):
+            file.unlink(missing_ok=True)
+        if same:
             return None if kept["resolutions"] is None else np.array(kept["resolutions"])
-        for file in work.glob("sweep-*.npy"):
-            file.unlink()
     ends = _range(_igraph(graph), graph, objective)
     resolutions = None if ends is None else np.geomspace(*ends, RESOLUTIONS)
     work.mkdir(parents=True, exist_ok=True)

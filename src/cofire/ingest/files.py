@@ -1,7 +1,7 @@
 """Writing files so that a reader sees all of one or nothing, and hashing them.
 
 A file is written beside its place, flushed to the disk and renamed. A process that is killed leaves at most a
-`.part` file, which the next run overwrites.
+`.part` file, which the next run overwrites (removes, of a file that several processes may write).
 """
 
 from __future__ import annotations

@@ -175,7 +175,11 @@ def _open(walk: Walk) -> CaptureDir:
 
 def _seen(walk: Walk) -> None:
     """Raise a CaptureError where this node does not see the capture."""
-    if not (walk.capture / MANIFEST).is_file():
+    try:
+        seen = (walk.capture / MANIFEST).is_file()
+    except OSError:  # a stale mount
+        seen = False
+    if not seen:
         host = socket.gethostname()
         raise CaptureError(f"node {host} does not see {walk.capture}; put the capture where all nodes see it")
 

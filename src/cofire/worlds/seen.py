@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.worlds.clusters import ClusterPlan, ClusterWorld, PlantedCluster, family_counts, plan_clusters
-from cofire.worlds.training import SaeSettings, train_sae
+from cofire.worlds.training import JUMP_START, JUMP_WEIGHT, JUMP_WIDTH, SaeSettings, train_sae
 from cofire.worlds.world import Bools, Floats, Ints, Singles, full
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Halves = npt.NDArray[np.float16]
 Kind = Literal["crowd", "batchtopk", "tied", "jumprelu", "matryoshka"]
 
 SEEN_VERSION = 1
-"""Part of the name of stored weights: raise it when the same settings give other worlds."""
+"""Part of the name of stored weights: raise it when the same settings give other worlds or other weights."""
 
 MATCH = 0.7
 """Least decoder cosine of a latent with the feature that it stands for."""
@@ -97,7 +97,7 @@ def seen_world(
     """Return the clusters of a plan as an SAE shows them.
 
     Args:
-        seed: of DEV_SEEDS to calibrate on, of TEST_SEEDS to score by.
+        seed: of DEV_SEEDS to calibrate on, of TEST_SEEDS (trained kinds: TRAINED_TEST_SEEDS) to score by.
         kind: crowd, batchtopk, tied, jumprelu or matryoshka.
         settings: CROWD or TRAINED by default.
         cache: folder of trained weights; read where they are there, else written. None trains anew.
@@ -214,6 +214,8 @@ def _trained(
 def weights_name(seed: int, kind: Kind, settings: SeenSettings) -> str:
     """Return the file name of the weights of a trained SAE."""
     said = json.dumps([SEEN_VERSION, seed, kind, asdict(settings), asdict(SaeSettings("tied", 0, 0))], sort_keys=True)
+    if kind == "jumprelu":
+        said += json.dumps([JUMP_WIDTH, JUMP_START, JUMP_WEIGHT])
     return f"{kind}-{seed}-{hashlib.sha256(said.encode()).hexdigest()[:12]}.safetensors"
 
 

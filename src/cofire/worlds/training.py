@@ -166,7 +166,8 @@ def _jump() -> Any:
         @staticmethod
         def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor]:
             before, threshold = ctx.saved_tensors
-            near = ((before - threshold).abs() < JUMP_WIDTH / 2).to(before.dtype)
+            # What the relu has set to 0 is not near, however low the threshold.
+            near = (((before - threshold).abs() < JUMP_WIDTH / 2) & (before > 0)).to(before.dtype)
             return None, -(near * gradient).sum(dim=0) / JUMP_WIDTH
 
     return Jump

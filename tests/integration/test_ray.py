@@ -288,7 +288,8 @@ def test_a_walk_goes_on_from_what_is_on_the_disk(
     monkeypatch.setattr(tally_module, "CHECKPOINT_SHARE", np.inf)
 
     def stop(done: int) -> None:
-        if done > SHARDS // 2:
+        # Ranges of the next wave may be done before the first wave is.
+        if any((tmp_path / "work").glob("all-*")):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -402,15 +403,15 @@ def test_the_cluster_of_a_run_ends_with_it(capture: CaptureDir, tmp_path: Path, 
         os.killpg(driver.pid, end)
     else:
         driver.send_signal(end)
-    _, errors = driver.communicate(timeout=60)
+    _, errors = driver.communicate(timeout=240)
     assert (driver.returncode, errors) == (130 if end == signal.SIGINT else -signal.SIGKILL, "")
     if end == signal.SIGINT:
-        assert not left_of(started, 30)
+        assert not left_of(started, 120)
         assert not Path(folder).exists()
         return
     # Ray's agents try to tell their dead cluster for a minute that their node has died, and end then.
     agents = {pid: line for pid, line in started.items() if line.strip() in AGENTS}
-    assert not left_of({pid: line for pid, line in started.items() if pid not in agents}, 30)
+    assert not left_of({pid: line for pid, line in started.items() if pid not in agents}, 120)
     for pid in left_of(agents, 0):
         os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from builders import make_capture, random_arrays
+from cofire.analysis import processes
 from cofire.analysis.analyze import _VERSIONS, ANALYSES, analyze, is_stale
 from cofire.analysis.settings import AnalysisSettings
 from cofire.cli import run
@@ -164,6 +165,32 @@ def test_the_default_of_an_earlier_cofire_is_no_wish(capture: CaptureDir) -> Non
     record["clusters"]["settings"] = {"method": "leiden-cpm", "weight": "log_odds", "resolution": 0.7, "seed": 3}
     manifest.write_text(json.dumps(record))
     assert analysis_settings(capture, Settings()) == replace(QUICK, runs=2, rewires=3)
+
+
+def test_processes_are_as_set_and_change_nothing(
+    capture: CaptureDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[int | None] = []
+
+    def counted(job: processes.Job, **options: Any) -> None:
+        shared.append(options["processes"])
+        processes.make_parts(job, **options)
+
+    monkeypatch.setattr("cofire.analysis.sweep.make_parts", counted)
+    monkeypatch.setattr("cofire.analysis.nulls.make_parts", counted)
+    monkeypatch.setenv("COFIRE_PROCESSES", "2")
+    both = analysis_settings(capture, Settings(runs=3, rewires=4))
+    analyze(capture, both)
+    assert shared == [2, 2]
+    before = files(capture)
+    assert analyze(capture, replace(both, processes=1)) == ()
+    monkeypatch.delenv("COFIRE_PROCESSES")
+    other = make_capture(tmp_path / "other", random_arrays(3, n_latents=40))
+    count(other, CountSettings(edges="all"))
+    analyze(other, analysis_settings(other, Settings(runs=3, rewires=4)))
+    # A small graph: one.
+    assert shared == [2, 2, 1, 1]
+    assert files(other) == before
 
 
 def test_an_unknown_analysis_is_refused(capture: CaptureDir) -> None:

@@ -286,7 +286,8 @@ def test_rows_come_from_the_tables(tmp_path):
         schema=MEMBERS.arrow_schema(),
     )
     functions = pa.Table.from_pylist(
-        [{"cluster": uid, "tokens": 3, "function": "unclear"} for uid in uids], schema=CLUSTER_FUNCTIONS.arrow_schema()
+        [{"cluster": uid, "tokens": 3, "twins": 0, "function": "unclear"} for uid in uids],
+        schema=CLUSTER_FUNCTIONS.arrow_schema(),
     )
     with exclusive(capture.path):
         save_tables(capture, {"clusters": table, "members": members, "cluster_functions": functions}, "made", {}, {})

@@ -206,6 +206,7 @@ def _clusters(capture: CaptureDir, settings: AnalysisSettings, work: Path, progr
         seed=settings.seed,
         runs=settings.runs,
         work=work,
+        processes=settings.processes,
         progress=progress,
     )
     finest = found.clusters.column("level").to_pylist().count(0)
@@ -225,6 +226,7 @@ def _nulls(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress
         rewires=settings.rewires,
         seed=settings.seed,
         work=work,
+        processes=settings.processes,
         progress=progress,
     )
     return {"cluster_nulls": found.clusters, "motif_counts": found.motifs}, found.figures

@@ -103,6 +103,7 @@ def find_clusters(
     seed: int = 0,
     runs: int = 20,
     work: Path | None = None,
+    processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Clusters:
     """Cluster the latents of one SAE by their co-firing edges.
@@ -122,6 +123,7 @@ def find_clusters(
         seed: Seed of everything, 0 <= seed < 2^31.
         runs: Partitions at each resolution of the sweep, >= 2.
         work: Folder in which an interrupted sweep finds what it had done; the caller removes it in the end.
+        processes: How many share the sweep; see `sweep`.
         progress: Called with (steps done, steps in all) during the sweep.
 
     Returns:
@@ -152,9 +154,8 @@ def find_clusters(
         # One step more than the sweep's, for what comes after it.
         total = RESOLUTIONS * (runs + 1) + 1
         step = None if progress is None else _of(progress, total)
-        levels, figures, rows = _levels(
-            graph, sweep(graph, objective=objective, seed=seed, runs=runs, work=work, progress=step), seed
-        )
+        swept = sweep(graph, objective=objective, seed=seed, runs=runs, work=work, processes=processes, progress=step)
+        levels, figures, rows = _levels(graph, swept, seed)
         if progress is not None:
             progress(total, total)
     described = _described(sae_uid, latents, a, b, log_odds, ends, levels, seed)

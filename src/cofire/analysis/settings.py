@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -16,6 +16,8 @@ class AnalysisSettings:
         runs: Leiden runs at each resolution of the sweep, each on edge weights drawn anew.
         rewires: rewired graphs that clusters and motifs are compared with.
         seed: of all that is drawn at random.
+        processes: that share a sweep or rewires; None for as many as there are processors, 8 at the most. It changes
+            nothing in a result, and is not recorded.
     """
 
     resolution: float | None = None
@@ -23,6 +25,7 @@ class AnalysisSettings:
     runs: int = 20
     rewires: int = 200
     seed: int = 0
+    processes: int | None = field(default=None, compare=False)
 
     def recorded(self, name: str) -> dict[str, str | float | int]:
         """Return the settings of one analysis as they are recorded beside its tables."""

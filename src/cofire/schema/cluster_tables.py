@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from cofire.schema.table import Column, Table
 
+_NUMBERS = (
+    "density",
+    "centralization",
+    "strength_centralization",
+    "transitivity",
+    "core_periphery",
+    "max_clique_share",
+    "gini",
+)
+"""What is compared with rewired graphs."""
+
 CLUSTERS = Table(
     "clusters",
     "One row per cluster of two latents and more, of the finest level and of each coarser one.",
@@ -63,47 +74,14 @@ CLUSTERS = Table(
             nullable=True,
         ),
         Column("gini", "float64", "Gini coefficient of the members' strengths.", nullable=True),
-        Column(
-            "density_z",
-            "float64",
-            "density less the mean of null clusters of equal size, in their standard deviations.",
-            nullable=True,
-        ),
-        Column(
-            "centralization_z",
-            "float64",
-            "centralization less the mean of null clusters of equal size, in their standard deviations.",
-            nullable=True,
-        ),
-        Column(
-            "strength_centralization_z",
-            "float64",
-            "strength_centralization less the mean of null clusters of equal size, in their standard deviations.",
-            nullable=True,
-        ),
-        Column(
-            "transitivity_z",
-            "float64",
-            "transitivity less the mean of null clusters of equal size, in their standard deviations.",
-            nullable=True,
-        ),
-        Column(
-            "core_periphery_z",
-            "float64",
-            "core_periphery less the mean of null clusters of equal size, in their standard deviations.",
-            nullable=True,
-        ),
-        Column(
-            "max_clique_share_z",
-            "float64",
-            "max_clique_share less the mean of null clusters of equal size, in their standard deviations.",
-            nullable=True,
-        ),
-        Column(
-            "gini_z",
-            "float64",
-            "gini less the mean of null clusters of equal size, in their standard deviations.",
-            nullable=True,
+        *(
+            Column(
+                f"{name}_z",
+                "float64",
+                f"{name} less the mean of null clusters of equal size, in their standard deviations.",
+                nullable=True,
+            )
+            for name in _NUMBERS
         ),
         Column(
             "function",

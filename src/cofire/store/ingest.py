@@ -63,6 +63,7 @@ def analysis_settings(capture: CaptureDir, settings: Settings) -> AnalysisSettin
         runs=_choose(settings, "runs", clusters),
         rewires=_choose(settings, "rewires", nulls),
         seed=_choose(settings, "seed", clusters),
+        processes=settings.processes,
     )
 
 

@@ -4,9 +4,8 @@
 
 Each graph is made as in bench/graph.py: groups of 5 to 40 latents that are cliques, stars or halves of cliques, and
 pairs by chance among latents of unlike degrees, the busiest of some thousand. It is clustered by `find_clusters`
-without a resolution, in a process of its own whose peak memory is measured, with as many helpers as there are
-processors besides. --draw makes a figure of seconds and MiB against edges. The last line is JSON: seconds and MiB by
-the number of edges.
+without a resolution, in a process of its own whose peak memory is measured (not that of its helpers). --draw makes a
+figure of seconds and MiB against edges. The last line is JSON: seconds and MiB by the number of edges.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from graph import _groups, _pairs
 from machine import load_of_others, machine, markdown
 
 from cofire.analysis.clusters import find_clusters
+from cofire.analysis.processes import MOST
 from cofire.ingest.processors import processors
 
 
@@ -103,7 +103,10 @@ def main() -> None:
         print(json.dumps(one(given.latents, given.one, given.runs, given.seed)))
         return
     print(machine())
-    print(f"{given.latents:,} latents, 30 resolutions x {given.runs} runs, {processors()} processes", flush=True)
+    print(
+        f"{given.latents:,} latents, 30 resolutions x {given.runs} runs, {min(processors(), MOST)} processes",
+        flush=True,
+    )
     rows, result = [], {}
     for edges in (int(word) for word in given.edges.split(",")):
         others = load_of_others()

@@ -48,7 +48,10 @@ class Settings(BaseSettings):
     runs: int = Field(default=20, ge=2, le=1000, description="Leiden runs at each resolution of the sweep")
     rewires: int = Field(default=200, ge=2, le=100_000, description="rewired graphs that clusters are compared with")
     processes: int | None = Field(
-        default=None, ge=1, le=64, description="that share a sweep or rewires; one a processor, 8 at the most"
+        default=None,
+        ge=1,
+        le=64,
+        description="that share a sweep or rewires; by default one a processor, 8 at the most",
     )
     decoders: bool = Field(default=True, description="load the decoder directions of SAEs that have weights")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the analyses")

@@ -130,7 +130,7 @@ def test_an_interrupt_ends_the_helpers(tmp_path):
 PARENT = """
 import os, sys
 from pathlib import Path
-from part_jobs import Numbers, Watched
+from part_jobs import Numbers
 from cofire.analysis.processes import make_parts
 make_parts(Numbers(Path(sys.argv[1]), 4, os.getpid(), helper="sleeps"), processes=2)
 """

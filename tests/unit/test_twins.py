@@ -93,6 +93,22 @@ def test_a_sample_stands_for_all_tokens():
     assert without_twins(fires[:0], tokens=0, firings=np.array([850, 950, 5000])).all()
 
 
+@pytest.mark.parametrize("seed", TEST_SEEDS)
+def test_a_few_sampled_tokens_make_no_twins(seed):
+    """Rare pairs with a third of their firings in common, in clusters of which one token in ten is looked at."""
+    rng = np.random.default_rng(seed)
+    kept = []
+    for _ in range(8):
+        total, pairs = 50_000, 20
+        fires = np.zeros((total, 2 * pairs + 2), np.bool_)
+        fires[:, -2:] = rng.random((total, 2)) < 0.7
+        for pair in range(pairs):
+            fires[rng.choice(total, 20, replace=False)[:, None], [2 * pair, 2 * pair + 1]] = True
+        firings = np.array([60] * (2 * pairs) + [35_000] * 2)
+        kept.append(without_twins(fires[rng.choice(total, 5000, replace=False)], tokens=total, firings=firings))
+    assert np.all(kept)
+
+
 def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(TEST_SEEDS[0])
     fires = rng.random((300, 12)) < 0.4

@@ -61,18 +61,25 @@ def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float]
     """
     missing = [part for part in range(job.parts) if not job.there(part)]
     many = min(processes or min(processors(), MOST), max(len(missing), 1))
+    shares = [missing[w::many] for w in range(many)]
+    # Each process makes its share in order: how far it is can be told without a look at every file.
+    made = [0] * many
 
-    def tick(share: float) -> None:
-        if tell is not None:
-            tell(job.parts - sum(not job.there(part) for part in missing) + share)
+    def tick(fraction: float) -> None:
+        if tell is None:
+            return
+        for w, parts in enumerate(shares):
+            while made[w] < len(parts) and job.there(parts[made[w]]):
+                made[w] += 1
+        tell(job.parts - len(missing) + sum(made) + fraction)
 
     with contextlib.ExitStack() as helpers:
         others = []
         for w in range(1, many):
             # Without memory or room for a helper, its parts are made here.
             with contextlib.suppress(OSError):
-                others.append(helpers.enter_context(_helper(job, missing[w::many])))
-        for part in missing[0::many]:
+                others.append(helpers.enter_context(_helper(job, shares[w])))
+        for part in shares[0]:
             tick(0)
             job.make(part, tick)
         while any(other.poll() is None for other in others):

@@ -19,6 +19,7 @@ import numpy as np
 
 from cofire.analysis.shapes import Label, shape_of
 from cofire.errors import InputError
+from cofire.schema.cluster_tables import NUMBERS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,17 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CLIQUE_WORK", "MIN_SIZE", "NUMBERS", "Label", "Role", "Structure", "structure"]
 
 Role = Literal["hub", "spoke", "core", "member"]
-
-NUMBERS = (
-    "density",
-    "centralization",
-    "strength_centralization",
-    "transitivity",
-    "core_periphery",
-    "max_clique_share",
-    "gini",
-)
-"""The numbers that describe a cluster, in the order of the tables."""
 
 MIN_SIZE = 4
 """Below four members a star is a path and a path is nearly a clique: no structure is told."""

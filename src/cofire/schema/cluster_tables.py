@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cofire.schema.table import Column, Table
 
-_NUMBERS = (
+NUMBERS = (
     "density",
     "centralization",
     "strength_centralization",
@@ -13,7 +13,7 @@ _NUMBERS = (
     "max_clique_share",
     "gini",
 )
-"""What is compared with rewired graphs."""
+"""The numbers that describe a cluster and are compared with rewired graphs, in the order of the tables."""
 
 CLUSTERS = Table(
     "clusters",
@@ -81,7 +81,7 @@ CLUSTERS = Table(
                 f"{name} less the mean of null clusters of equal size, in their standard deviations.",
                 nullable=True,
             )
-            for name in _NUMBERS
+            for name in NUMBERS
         ),
         Column(
             "function",

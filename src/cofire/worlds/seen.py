@@ -23,14 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.worlds.clusters import ClusterPlan, ClusterWorld, PlantedCluster, family_counts, plan_clusters
-from cofire.worlds.training import JUMP_START, JUMP_WEIGHT, JUMP_WIDTH, SaeSettings, train_sae
+from cofire.worlds.training import JUMP_START, JUMP_WEIGHT, JUMP_WIDTH, SaeKind, SaeSettings, train_sae
 from cofire.worlds.world import Bools, Floats, Ints, Singles, full
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
 Halves = npt.NDArray[np.float16]
-Kind = Literal["crowd", "batchtopk", "tied", "jumprelu", "matryoshka"]
+Kind = Literal["crowd"] | SaeKind
 
 SEEN_VERSION = 1
 """Part of the name of stored weights: raise it when the same settings give other worlds or other weights."""

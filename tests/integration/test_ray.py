@@ -366,7 +366,7 @@ def test_a_task_that_fits_on_no_node_is_refused(capture: CaptureDir, connected: 
 
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 DRIVER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 import numpy as np
 from cofire.ingest import ray_engine
@@ -376,6 +376,8 @@ def tell(done):
     print(done, flush=True)
     time.sleep(60)
 
+# A suite that a shell started in the background hands down that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ray_engine.MIN_RANGE_TOKENS = 1
 try:
     ray_engine.ray_tally(CaptureDir.open(sys.argv[1]), Path(sys.argv[2]), "all", memory=2**26,

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -46,11 +46,12 @@ from cofire.worlds import (
 )
 from cofire.worlds.nulls import reordered, shuffled
 from cofire.worlds.scoring import auroc, auroc_interval, calibration_error, cluster_ari, found_for
+from cofire.worlds.training import SaeKind
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "validation.md"
 BEGIN, END = "<!-- planted clusters: begin -->", "<!-- planted clusters: end -->"
-TRAINED_KINDS = ("batchtopk", "tied", "jumprelu", "matryoshka")
+TRAINED_KINDS = get_args(SaeKind)
 GROUPS = ("true", "crowd", *TRAINED_KINDS, "short", "nulls")
 FUNCTIONS = ("composition", "ambiguity", "hierarchy")
 TOLD = (*FUNCTIONS, "unclear", "missed")
@@ -285,8 +286,6 @@ def main() -> None:
         (given.cache / f"scores-{given.seeds}-{group}.json").write_text(json.dumps({"code": now, "scores": scores}))
     files = {group: given.cache / f"scores-{given.seeds}-{group}.json" for group in GROUPS}
     kept = {group: json.loads(file.read_text()) for group, file in files.items() if file.is_file()}
-    # Before there was a digest.
-    kept = {group: {"code": None, "scores": one} if isinstance(one, list) else one for group, one in kept.items()}
     text = report([score for one in kept.values() for score in one["scores"]])
     if old := [group for group, one in kept.items() if one["code"] != now]:
         text += f"\n\nOf an earlier state of the code: {', '.join(old)}."

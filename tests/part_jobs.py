@@ -34,9 +34,6 @@ class Numbers:
     def path(self, part: int) -> Path:
         return self.folder / f"{part:03d}"
 
-    def there(self, part: int) -> bool:
-        return self.path(part).is_file()
-
     def make(self, part: int, tick: Callable[[float], None]) -> None:
         here = os.getpid()
         if here != self.parent and self.helper == "dies":
@@ -64,8 +61,9 @@ class Watched:
     def parts(self) -> int:
         return int(self.job.parts)
 
-    def there(self, part: int) -> bool:
-        return bool(self.job.there(part))
+    def path(self, part: int) -> Path:
+        found: Path = self.job.path(part)
+        return found
 
     def make(self, part: int, tick: Callable[[float], None]) -> None:
         self.job.make(part, tick)

@@ -95,7 +95,7 @@ def test_an_error_is_raised_here(tmp_path):
     with pytest.raises(ValueError, match="part 1 cannot be made"):
         make_parts(job, processes=2)
     assert helpers() == []
-    assert [job.there(part) for part in range(4)] == [True, False, True, False]
+    assert [job.path(part).is_file() for part in range(4)] == [True, False, True, False]
 
 
 def test_what_no_helper_can_be_started_for_is_made_here(tmp_path, monkeypatch):

@@ -262,9 +262,6 @@ class _Rewired:
         # A helper of a killed run of another graph might yet write: its file has another name.
         return self.folder / f"rewire-{self.mark}-{part:05d}.npz"
 
-    def there(self, part: int) -> bool:
-        return self.path(part).is_file()
-
     def make(self, part: int, tick: Tick) -> None:  # noqa: ARG002 - too short to tell of
         drawn = _draw(self.graph, self.resolutions, self.objective, (self.seed, part), self.largest_clique)
         write_atomically(self.path(part), lambda file: _save(file, drawn), shared=True)

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cofire.ingest.processors import processors
@@ -35,8 +36,8 @@ class Job(Protocol):
     def parts(self) -> int:
         """How many there are, numbered from 0."""
 
-    def there(self, part: int) -> bool:
-        """Tell whether the file of a part is there."""
+    def path(self, part: int) -> Path:
+        """Return the file of a part."""
 
     def make(self, part: int, tick: Tick) -> None:
         """Make the file of a part, atomically (`write_atomically(..., shared=True)`); `tick` is called now and then."""
@@ -59,7 +60,7 @@ def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float]
         processes: how many, this one included; None: as many as there are processors, MOST at the most.
         tell: called now and then with how many parts are done, fractions of this process's own included.
     """
-    missing = [part for part in range(job.parts) if not job.there(part)]
+    missing = [part for part in range(job.parts) if not job.path(part).is_file()]
     many = min(processes or min(processors(), MOST), max(len(missing), 1))
     shares = [missing[w::many] for w in range(many)]
     # Each process makes its share in order: how far it is can be told without a look at every file.
@@ -69,7 +70,7 @@ def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float]
         if tell is None:
             return
         for w, parts in enumerate(shares):
-            while made[w] < len(parts) and job.there(parts[made[w]]):
+            while made[w] < len(parts) and job.path(parts[made[w]]).is_file():
                 made[w] += 1
         tell(job.parts - len(missing) + sum(made) + fraction)
 
@@ -86,7 +87,7 @@ def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float]
             tick(0)
             time.sleep(0.05)
     for part in missing:
-        if not job.there(part):
+        if not job.path(part).is_file():
             job.make(part, tick)
     tick(0)
 

@@ -154,9 +154,6 @@ class _Partitions:
         # A helper of a killed run of another graph might yet write: its file has another name.
         return self.folder / f"sweep-{self.mark}-{part:02d}.npy"
 
-    def there(self, part: int) -> bool:
-        return self.path(part).is_file()
-
     def make(self, part: int, tick: Tick) -> None:
         graph = self.graph
         found = np.empty((self.runs, graph.n), dtype=np.int32)
@@ -207,7 +204,7 @@ def sweep(
         resolutions = _kept_resolutions(graph, objective, folder, mark)
         if resolutions is None:
             return None
-        job = _Partitions(graph, resolutions.tolist(), objective, seed, runs, folder, mark[:16])
+        job = _Partitions(graph, resolutions.tolist(), objective, seed, runs, folder, mark)
         total = RESOLUTIONS * (runs + 1)
 
         def tell(done: float) -> None:
@@ -353,20 +350,21 @@ def _igraph(graph: WeightedGraph) -> Any:
 
 
 def _fingerprint(graph: WeightedGraph, objective: Objective, seed: int, runs: int) -> str:
+    """Return a digest of all that the partitions depend on, 16 hex digits."""
     hashed = hashlib.sha256(f"{VERSION} {RESOLUTIONS} {graph.n} {objective} {seed} {runs}".encode())
     for array in (graph.ends, graph.weight, graph.error):
         hashed.update(np.ascontiguousarray(array).tobytes())
-    return hashed.hexdigest()
+    return hashed.hexdigest()[:16]
 
 
 def _kept_resolutions(
-    graph: WeightedGraph, objective: Objective, work: Path, made_from: str
+    graph: WeightedGraph, objective: Objective, work: Path, mark: str
 ) -> npt.NDArray[np.float64] | None:
     """Return the resolutions, those of an interrupted run if it was the same; throw away what another left."""
     head = work / "sweep.json"
     if head.is_file():
         kept = json.loads(head.read_text(encoding="utf-8"))
-        same = kept["made_from"] == made_from
+        same = kept["made_from"] == mark
         for file in work.glob("sweep-*.part" if same else "sweep-*"):
             file.unlink(missing_ok=True)
         if same:
@@ -375,7 +373,7 @@ def _kept_resolutions(
     resolutions = None if ends is None else np.geomspace(*ends, RESOLUTIONS)
     work.mkdir(parents=True, exist_ok=True)
     told = None if resolutions is None else resolutions.tolist()
-    write_text(head, json.dumps({"made_from": made_from, "resolutions": told}))
+    write_text(head, json.dumps({"made_from": mark, "resolutions": told}))
     return resolutions
 
 

@@ -284,8 +284,6 @@ def _begin(place: Place, language: LanguageModel, settings: dict[str, Any]) -> N
         versions={"python": python_version()} | {name.replace("-", "_"): version(name) for name in LIBRARIES},
     )
     place.manifest.write(place.path)
-    if "no_keep" not in settings:
-        (place.path / "shards").mkdir(exist_ok=True)
 
 
 def _text(
@@ -383,6 +381,8 @@ def _write_shard(
         place.running.add(shard)
         return
     file = f"shards/shard-{number:05d}.parquet"
+    # Here and not when the run begins: it could be killed between the manifest and the folder.
+    (place.path / "shards").mkdir(exist_ok=True)
     write_parquet(place.path / file, shard.to_arrow())
     info = ShardInfo(file=file, rows=shard.rows, firings=len(shard.indices), sha256=sha256_of(place.path / file))
     if settings["residual_share"] is not None:

@@ -1,0 +1,56 @@
+"""Says how two folders differ, in a few lines: where a capture is not what it should be, its bytes tell nothing."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from safetensors.numpy import load
+
+LINES = 40  # of a text that differs
+
+
+def differing(left: Mapping[str, bytes], right: Mapping[str, bytes]) -> list[str]:
+    """Return what differs between the files of two folders, each by its name: nothing where they are equal."""
+    lines = [f"only on the left: {name}" for name in sorted(left.keys() - right.keys())]
+    lines += [f"only on the right: {name}" for name in sorted(right.keys() - left.keys())]
+    for name in sorted(left.keys() & right.keys()):
+        if left[name] != right[name]:
+            lines.append(f"{name}: {len(left[name])} bytes on the left, {len(right[name])} on the right")
+            lines += [f"    {line}" for line in _how(name, left[name], right[name])]
+    return lines
+
+
+def _how(name: str, left: bytes, right: bytes) -> list[str]:
+    try:
+        if name.endswith(".parquet"):
+            return _columns(_parquet(left), _parquet(right))
+        if name.endswith(".safetensors"):
+            return _columns(load(left), load(right))
+        texts = [data.decode().splitlines() for data in (left, right)]
+    except (OSError, ValueError) as error:
+        return [f"one of the two cannot be read: {error}"]
+    return list(difflib.unified_diff(*texts, "left", "right", lineterm="", n=0))[:LINES]
+
+
+def _parquet(data: bytes) -> dict[str, Any]:
+    table = pq.read_table(io.BytesIO(data))
+    return {name: table.column(name).to_pandas().to_numpy() for name in table.column_names}
+
+
+def _columns(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
+    lines = [f"columns {sorted(left)} and {sorted(right)}"] if left.keys() != right.keys() else []
+    for name in sorted(left.keys() & right.keys()):
+        one, other = left[name], right[name]
+        if len(one) != len(other):
+            lines.append(f"{name}: {len(one)} rows and {len(other)}")
+            continue
+        rows = [row for row in range(len(one)) if not np.array_equal(one[row], other[row], equal_nan=False)]
+        if rows:
+            lines.append(f"{name}: {len(rows)} of {len(one)} rows differ, the first is {rows[0]}:")
+            lines += [f"    {value!s:.200}" for value in (one[rows[0]], other[rows[0]])]
+    return lines or ["equal in every value: they were written otherwise"]

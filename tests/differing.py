@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load
 
 LINES = 40  # of a text that differs
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return every file under a folder, by its path in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def differing(left: Mapping[str, bytes], right: Mapping[str, bytes]) -> list[str]:

@@ -17,6 +17,7 @@ from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.quiet import quiet
 from cofire.ingest.text import open_text
+from differing import differing, files_of
 from reference import EXAMPLES, Reference, assert_capture_equals_encode, load_sae, rows_of
 
 LAYERS = [str(EXAMPLES / "layer_12"), str(EXAMPLES / "layer_18")]
@@ -56,10 +57,6 @@ def small(smollm2_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("small") / "capture"
     capture(smollm2_dir, LAYERS, TEXT, out, **SMALL)
     return out
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 class Recorder:
@@ -124,7 +121,7 @@ def test_one_run_of_two_saes_equals_two_runs(smollm2_dir: Path, small: Path, tmp
     for layer in LAYERS:
         (one,) = capture(smollm2_dir, [layer], TEXT, tmp_path / Path(layer).name, **SMALL)
         both = small / f"{one.manifest.release}__{one.manifest.sae_id}".replace("/", "__")
-        assert files_of(one.path) == files_of(both)
+        assert not differing(files_of(one.path), files_of(both))
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
@@ -139,7 +136,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         CaptureDir.open(next(out.iterdir()))
     seen = Recorder()
     capture(smollm2_dir, LAYERS, TEXT, out, **SMALL, progress=seen)
-    assert files_of(out) == files_of(small)
+    assert not differing(files_of(out), files_of(small))
     assert sum(seen.steps) == seen.total == SMALL["tokens"]
     # A shard that is there comes as one step, one that is made as one a batch.
     assert len(seen.steps) == (4 if stop_after == 1 else 3)
@@ -151,7 +148,7 @@ def test_one_sae_that_is_behind_catches_up(smollm2_dir: Path, small: Path, tmp_p
     behind = out / "smollm2-135m-instruct-res__layer_18__batchtopk_2048"
     shutil.rmtree(behind)
     capture(smollm2_dir, LAYERS, TEXT, out, **SMALL)
-    assert files_of(out) == files_of(small)
+    assert not differing(files_of(out), files_of(small))
 
 
 def test_a_complete_run_loads_nothing(smollm2_dir: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +159,7 @@ def test_a_complete_run_loads_nothing(smollm2_dir: Path, small: Path, monkeypatc
     monkeypatch.setattr("cofire.ingest.capture.load_sae", refuse)
     before = files_of(small)
     assert len(capture(smollm2_dir, LAYERS, TEXT, small, **SMALL)) == 2
-    assert files_of(small) == before
+    assert not differing(files_of(small), before)
 
 
 def test_other_settings_are_refused_and_forced(smollm2_dir: Path, small: Path, tmp_path: Path) -> None:
@@ -195,13 +192,13 @@ def test_other_settings_are_refused_and_forced(smollm2_dir: Path, small: Path, t
         before = files_of(single)
         with pytest.raises(CaptureError, match=f"with another {name} .*--force"):
             capture(out=single, **(plain | SMALL | change))
-        assert files_of(single) == before
+        assert not differing(files_of(single), before)
     # A bad line is found before an earlier capture is removed.
     (tmp_path / "late.jsonl").write_text('{"text": "fine"}\nnot json\n')
     before = files_of(single)
     with pytest.raises(InputError, match=r"late\.jsonl:2 is not JSON"):
         capture(out=single, **(plain | SMALL | {"text": tmp_path / "late.jsonl"}), force=True)
-    assert files_of(single) == before
+    assert not differing(files_of(single), before)
     (single / "notes.md").write_text("mine")
     (single / "tables").mkdir()
     (single / "tables" / "edges.parquet").write_text("stale")
@@ -552,7 +549,7 @@ def test_a_registered_sae_is_fetched_and_known_by_its_tensors(
     assert_capture_equals_encode(one, reference, directory, texts, 100)
     before = files_of(tmp_path / "out")
     capture(smollm2_dir, [spec], TEXT, tmp_path / "out", **run)
-    assert files_of(tmp_path / "out") == before
+    assert not differing(files_of(tmp_path / "out"), before)
     save_random("standard", config("standard"), directory)
     with pytest.raises(CaptureError, match="with another SAE weights"):
         capture(smollm2_dir, [spec], TEXT, tmp_path / "out", **run)

@@ -13,20 +13,13 @@ from builders import make_capture, random_arrays
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.queries.library import library
 from cofire.store import Store, open_store
+from differing import differing, files_of
 from graphs import dump_graph, wipe
 from jobs import bulk_job, capture_job, count_job, kill_at_random, load_job, run_undisturbed
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/smollm2"
 KILLS = int(os.environ.get("COFIRE_TEST_KILLS", "7"))  # of each job; 100 by hand before a release
-
-
-def tables_of(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((folder / "tables").iterdir())}
-
-
-def capture_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_killed_captures(tmp_path: Path, smollm2_dir: Path) -> None:
@@ -40,7 +33,7 @@ def test_killed_captures(tmp_path: Path, smollm2_dir: Path) -> None:
     seconds = run_undisturbed(capture_job, arguments(undisturbed))
 
     def check(place: Path) -> None:
-        assert capture_of(place) == capture_of(undisturbed)
+        assert not differing(files_of(place), files_of(undisturbed))
 
     kill_at_random(capture_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=1)
 
@@ -55,7 +48,7 @@ def test_killed_counts(tmp_path: Path) -> None:
     seconds = run_undisturbed(count_job, arguments(undisturbed))
 
     def check(place: Path) -> None:
-        assert tables_of(place / "capture") == tables_of(undisturbed / "capture")
+        assert not differing(files_of(place / "capture/tables"), files_of(undisturbed / "capture/tables"))
 
     kill_at_random(count_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=2)
 

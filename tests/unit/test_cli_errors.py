@@ -13,6 +13,7 @@ import pytest
 
 from builders import arrays_of, make_capture, random_arrays
 from cofire.ingest.count import count
+from differing import differing, files_of
 
 COFIRE = Path(sys.executable).with_name("cofire")
 ROOT = Path(__file__).parents[2]
@@ -108,10 +109,6 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-def tree(place: Path) -> dict[str, bytes]:
-    return {str(p): p.read_bytes() for p in sorted(place.rglob("*")) if p.is_file()}
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
@@ -128,14 +125,14 @@ def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("case", CASES)
 def test_malformed_input(place: Path, case: str) -> None:
     arguments, message = CASES[case]
-    before = tree(place)
+    before = files_of(place)
     done = run(place, *arguments)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("cofire: ")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
-    assert tree(place) == before
+    assert not differing(files_of(place), before)
     assert not (place / "new").exists()
     assert not (place / "cofire-store").exists()
 

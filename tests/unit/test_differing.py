@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save
 
-from conftest import pytest_assertrepr_compare
 from differing import differing
 
 
@@ -44,12 +43,3 @@ def test_what_is_written_otherwise_or_damaged_is_said() -> None:
     one, other = (parquet({"x": [1, 2]}, compression=name) for name in ("zstd", "snappy"))
     assert "they were written otherwise" in differing({"t.parquet": one}, {"t.parquet": other})[-1]
     assert "cannot be read" in differing({"t.parquet": one}, {"t.parquet": one[:-1]})[-1]
-
-
-def test_pytest_says_it_of_folders_and_of_nothing_else() -> None:
-    said = pytest_assertrepr_compare("==", {"a": b"1" * 10**6}, {"a": b"2" * 10**6})
-    assert said is not None
-    assert said[:2] == ["two folders differ", "a: 1000000 bytes on the left, 1000000 on the right"]
-    assert pytest_assertrepr_compare("!=", {"a": b"1"}, {"a": b"2"}) is None
-    assert pytest_assertrepr_compare("==", {"a": 1}, {"a": 2}) is None
-    assert pytest_assertrepr_compare("==", {}, {"a": b"2"}) is None

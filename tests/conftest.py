@@ -39,7 +39,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """What failed is named last, once more: the end of a log is what is kept of it."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     for report in [] if reporter is None else reporter.getreports("failed") + reporter.getreports("error"):
-        print(f"failed: {report.nodeid}", file=sys.stderr)
+        reporter.write_line(f"failed: {report.nodeid}")
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ def test_one_run_of_two_saes_equals_two_runs(smollm2_dir: Path, small: Path, tmp
     for layer in LAYERS:
         (one,) = capture(smollm2_dir, [layer], TEXT, tmp_path / Path(layer).name, **SMALL)
         both = small / f"{one.manifest.release}__{one.manifest.sae_id}".replace("/", "__")
-        assert not differing(files_of(one.path), files_of(both))
+        assert differing(files_of(one.path), files_of(both)) == []
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
@@ -136,7 +136,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         CaptureDir.open(next(out.iterdir()))
     seen = Recorder()
     capture(smollm2_dir, LAYERS, TEXT, out, **SMALL, progress=seen)
-    assert not differing(files_of(out), files_of(small))
+    assert differing(files_of(out), files_of(small)) == []
     assert sum(seen.steps) == seen.total == SMALL["tokens"]
     # A shard that is there comes as one step, one that is made as one a batch.
     assert len(seen.steps) == (4 if stop_after == 1 else 3)
@@ -148,7 +148,7 @@ def test_one_sae_that_is_behind_catches_up(smollm2_dir: Path, small: Path, tmp_p
     behind = out / "smollm2-135m-instruct-res__layer_18__batchtopk_2048"
     shutil.rmtree(behind)
     capture(smollm2_dir, LAYERS, TEXT, out, **SMALL)
-    assert not differing(files_of(out), files_of(small))
+    assert differing(files_of(out), files_of(small)) == []
 
 
 def test_a_complete_run_loads_nothing(smollm2_dir: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_a_complete_run_loads_nothing(smollm2_dir: Path, small: Path, monkeypatc
     monkeypatch.setattr("cofire.ingest.capture.load_sae", refuse)
     before = files_of(small)
     assert len(capture(smollm2_dir, LAYERS, TEXT, small, **SMALL)) == 2
-    assert not differing(files_of(small), before)
+    assert differing(files_of(small), before) == []
 
 
 def test_other_settings_are_refused_and_forced(smollm2_dir: Path, small: Path, tmp_path: Path) -> None:
@@ -192,13 +192,13 @@ def test_other_settings_are_refused_and_forced(smollm2_dir: Path, small: Path, t
         before = files_of(single)
         with pytest.raises(CaptureError, match=f"with another {name} .*--force"):
             capture(out=single, **(plain | SMALL | change))
-        assert not differing(files_of(single), before)
+        assert differing(files_of(single), before) == []
     # A bad line is found before an earlier capture is removed.
     (tmp_path / "late.jsonl").write_text('{"text": "fine"}\nnot json\n')
     before = files_of(single)
     with pytest.raises(InputError, match=r"late\.jsonl:2 is not JSON"):
         capture(out=single, **(plain | SMALL | {"text": tmp_path / "late.jsonl"}), force=True)
-    assert not differing(files_of(single), before)
+    assert differing(files_of(single), before) == []
     (single / "notes.md").write_text("mine")
     (single / "tables").mkdir()
     (single / "tables" / "edges.parquet").write_text("stale")
@@ -549,7 +549,7 @@ def test_a_registered_sae_is_fetched_and_known_by_its_tensors(
     assert_capture_equals_encode(one, reference, directory, texts, 100)
     before = files_of(tmp_path / "out")
     capture(smollm2_dir, [spec], TEXT, tmp_path / "out", **run)
-    assert not differing(files_of(tmp_path / "out"), before)
+    assert differing(files_of(tmp_path / "out"), before) == []
     save_random("standard", config("standard"), directory)
     with pytest.raises(CaptureError, match="with another SAE weights"):
         capture(smollm2_dir, [spec], TEXT, tmp_path / "out", **run)

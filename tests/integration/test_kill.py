@@ -33,7 +33,7 @@ def test_killed_captures(tmp_path: Path, smollm2_dir: Path) -> None:
     seconds = run_undisturbed(capture_job, arguments(undisturbed))
 
     def check(place: Path) -> None:
-        assert not differing(files_of(place), files_of(undisturbed))
+        assert differing(files_of(place), files_of(undisturbed)) == []
 
     kill_at_random(capture_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=1)
 
@@ -48,7 +48,7 @@ def test_killed_counts(tmp_path: Path) -> None:
     seconds = run_undisturbed(count_job, arguments(undisturbed))
 
     def check(place: Path) -> None:
-        assert not differing(files_of(place / "capture/tables"), files_of(undisturbed / "capture/tables"))
+        assert differing(files_of(place / "capture/tables"), files_of(undisturbed / "capture/tables")) == []
 
     kill_at_random(count_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=2)
 

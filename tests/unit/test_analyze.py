@@ -46,7 +46,7 @@ def test_all_are_made_once_and_then_left_alone(capture: CaptureDir) -> None:
     assert set(PARTS) <= set(table_infos(capture))
     assert not is_stale(capture, QUICK)
     assert analyze(capture, QUICK) == ()
-    assert not differing(files(capture), before)
+    assert differing(files(capture), before) == []
     assert not list(capture.tables.glob(".*"))
 
 
@@ -76,7 +76,7 @@ def test_the_order_of_what_is_asked_does_not_matter(capture: CaptureDir, tmp_pat
     other = make_capture(tmp_path / "other", random_arrays(3, n_latents=40))
     count(other, CountSettings(edges="all"))
     analyze(other, QUICK)
-    assert not differing(files(capture), files(other))
+    assert differing(files(capture), files(other)) == []
 
 
 def test_other_clusters_drop_what_was_said_of_the_old_ones(capture: CaptureDir) -> None:
@@ -112,14 +112,14 @@ def test_a_run_that_was_stopped_between_two_tables_is_finished(
         with pytest.raises(KeyboardInterrupt):
             analyze(capture, QUICK)
     assert analyze(capture, QUICK) == ()
-    assert not differing(files(capture), wanted)
+    assert differing(files(capture), wanted) == []
 
 
 def test_other_rewires_in_passing_leave_the_nulls_alone(capture: CaptureDir) -> None:
     analyze(capture, QUICK)
     before = files(capture)
     assert analyze(capture, replace(QUICK, rewires=5), only=("clusters",)) == ()
-    assert not differing(files(capture), before)
+    assert differing(files(capture), before) == []
 
 
 def test_clusters_that_differ_take_the_rest_along_whatever_made_them(
@@ -152,11 +152,11 @@ def test_nothing_is_written_where_one_of_several_cannot_be_analysed(
     make_capture(tmp_path / "2", random_arrays(1), sae_id="uncounted")
     before = files(capture)
     assert run(["analyze", str(capture.path), str(tmp_path / "2" / "capture")]) == 2
-    assert not differing(files(capture), before)
+    assert differing(files(capture), before) == []
     (tmp_path / "file").touch()
     arguments = ["analyze", str(capture.path), "--only", "structure-function", "--out", str(tmp_path / "file" / "out")]
     assert run(arguments) == 2
-    assert not differing(files(capture), before)
+    assert differing(files(capture), before) == []
 
 
 def test_the_default_of_an_earlier_cofire_is_no_wish(capture: CaptureDir) -> None:
@@ -191,7 +191,7 @@ def test_processes_are_as_set_and_change_nothing(
     analyze(other, analysis_settings(other, Settings(runs=3, rewires=4)))
     # A small graph: one.
     assert shared == [2, 2, 1, 1]
-    assert not differing(files(other), before)
+    assert differing(files(other), before) == []
 
 
 def test_an_unknown_analysis_is_refused(capture: CaptureDir) -> None:

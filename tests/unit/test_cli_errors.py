@@ -132,7 +132,7 @@ def test_malformed_input(place: Path, case: str) -> None:
     assert done.stderr.startswith("cofire: ")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
-    assert not differing(files_of(place), before)
+    assert differing(files_of(place), before) == []
     assert not (place / "new").exists()
     assert not (place / "cofire-store").exists()
 

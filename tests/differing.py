@@ -27,7 +27,7 @@ def differing(left: Mapping[str, bytes], right: Mapping[str, bytes]) -> list[str
     for name in sorted(left.keys() & right.keys()):
         if left[name] != right[name]:
             lines.append(f"{name}: {len(left[name])} bytes on the left, {len(right[name])} on the right")
-            lines += [f"    {line}" for line in _how(name, left[name], right[name])]
+            lines += [f"    {line:.300}" for line in _how(name, left[name], right[name])]
     return lines
 
 

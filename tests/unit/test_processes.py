@@ -36,10 +36,11 @@ def helpers() -> list[int]:
     return [pid for pid, line in below(os.getpid()).items() if "cofire.analysis.helper" in line]
 
 
-def test_the_parts_are_dealt_out(tmp_path):
+def test_the_parts_are_dealt_out(tmp_path, caplog):
     job = Numbers(tmp_path, 7, os.getpid())
     told: list[float] = []
     make_parts(job, processes=3, tell=told.append)
+    assert caplog.messages == []
     by = makers(job)
     assert len(set(by.values())) == 3
     assert [part for part, pid in by.items() if pid == os.getpid()] == [0, 3, 6]
@@ -83,10 +84,13 @@ def test_no_more_than_most_take_part(tmp_path, monkeypatch):
     assert len(set(makers(job).values())) == 2
 
 
-def test_what_a_dead_helper_left_is_made_here(tmp_path):
+def test_what_a_dead_helper_left_is_made_here(tmp_path, caplog):
     job = Numbers(tmp_path, 5, os.getpid(), helper="dies")
     make_parts(job, processes=2)
     assert set(makers(job).values()) == {os.getpid()}
+    assert caplog.messages == [
+        "cofire: a helper process ended early (exit code -9); this one does the rest of its work"
+    ]
 
 
 def test_an_error_is_raised_here(tmp_path):
@@ -98,7 +102,7 @@ def test_an_error_is_raised_here(tmp_path):
     assert [job.path(part).is_file() for part in range(4)] == [True, False, True, False]
 
 
-def test_what_no_helper_can_be_started_for_is_made_here(tmp_path, monkeypatch):
+def test_what_no_helper_can_be_started_for_is_made_here(tmp_path, monkeypatch, caplog):
     def never(*_, **__):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
@@ -106,6 +110,7 @@ def test_what_no_helper_can_be_started_for_is_made_here(tmp_path, monkeypatch):
     job = Numbers(tmp_path, 5, os.getpid())
     make_parts(job, processes=3)
     assert set(makers(job).values()) == {os.getpid()}
+    assert [("no helper process could be started" in line) for line in caplog.messages] == [True, True]
 
 
 def test_a_helper_does_not_take_modules_from_where_the_user_is(tmp_path, monkeypatch):

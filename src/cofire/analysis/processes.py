@@ -3,12 +3,13 @@
 The parts are dealt out like cards: of P processes, number w makes parts w, w + P, w + 2P and so on of those that are
 missing. A helper is a plain `python -m cofire.analysis.helper`, so that a script needs no `if __name__ == "__main__"`.
 It ends when this process ends, however that ends; what it leaves undone, this process makes itself, so that an error
-is raised here and a helper that the system has killed costs nothing but time.
+is raised here and a helper that the system has killed costs nothing but time. That it did is logged as a warning.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import subprocess
@@ -22,6 +23,7 @@ from typing import Protocol
 
 from cofire.ingest.processors import processors
 
+LOG = logging.getLogger(__name__)
 MOST = 8
 """Processes at the most: each holds the graph."""
 
@@ -78,14 +80,18 @@ def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float]
         others = []
         for w in range(1, many):
             # Without memory or room for a helper, its parts are made here.
-            with contextlib.suppress(OSError):
+            try:
                 others.append(helpers.enter_context(_helper(job, shares[w])))
+            except OSError as error:
+                LOG.warning("cofire: no helper process could be started (%s); this one does its work", error)
         for part in shares[0]:
             tick(0)
             job.make(part, tick)
         while any(other.poll() is None for other in others):
             tick(0)
             time.sleep(0.05)
+        for code in sorted(other.returncode for other in others if other.returncode):
+            LOG.warning("cofire: a helper process ended early (exit code %d); this one does the rest of its work", code)
     for part in missing:
         if not job.path(part).is_file():
             job.make(part, tick)

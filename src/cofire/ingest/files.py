@@ -1,7 +1,8 @@
 """Writing files so that a reader sees all of one or nothing, and hashing them.
 
 A file is written beside its place, flushed to the disk and renamed. A process that is killed leaves at most a
-`.part` file, which the next run overwrites (removes, of a file that several processes may write).
+`.part` file (of tensors a folder), which the next run overwrites (removes, of a file that several processes may
+write).
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,13 @@ from typing import TYPE_CHECKING
 from cofire.errors import CaptureError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
+
+
+TENSORS_PART = ".parts"
+"""What the folder in which `write_tensors` works has behind the file's name."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, shared: bool = False) -> None:
@@ -51,6 +59,26 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     write_atomically(path, lambda part: pq.write_table(table, part, compression="zstd", use_dictionary=False))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Write a safetensors file atomically; equal tensors give equal bytes."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    # save_file writes to a file of a random name, which a kill would leave for good, and which its owner alone may
+    # read. So it is given a folder of its own, that the next run empties. (save makes two more copies in memory.)
+    folder = path.with_name(path.name + TENSORS_PART)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+
+    def write(part: Path) -> None:
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / path.name)
+        (folder / path.name).chmod(folder.stat().st_mode & 0o666)
+        (folder / path.name).replace(part)
+
+    write_atomically(path, write)
+    folder.rmdir()
 
 
 @contextmanager

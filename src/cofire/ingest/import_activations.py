@@ -6,7 +6,7 @@ The arrays are those of docs/import.md. Nothing is masked: every row counts.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cofire.errors import InputError
 from cofire.ingest.capture_dir import CaptureDir, Shard, write_vocabulary
-from cofire.ingest.files import exclusive, sha256_of, write_atomically, write_parquet
+from cofire.ingest.files import exclusive, sha256_of, write_parquet, write_tensors
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
 from cofire.ingest.residuals import write_residuals
 from cofire.ingest.resume import check_place, clear, compare, facts_of
@@ -96,7 +96,8 @@ def import_activations(
         clear(out, keep_directory=True)
         manifest.write(out)
         (out / "shards").mkdir(exist_ok=True)
-        _write_tensors(out / "weights.safetensors", tensors)
+        if tensors:
+            write_tensors(out / "weights.safetensors", tensors)
         if tokens is not None:
             write_tokens(out / "text.parquet", _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
             if "token_text" in arrays:
@@ -122,13 +123,6 @@ def import_activations(
         manifest.status = "complete"
         manifest.write(out)
     return CaptureDir.open(out)
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
-    from safetensors.numpy import save_file
-
-    if tensors:
-        write_atomically(path, lambda part: save_file(dict(tensors), part))
 
 
 def _documents_with_names(

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from cofire.errors import CaptureError
 from cofire.ingest.csr import pick_rows
-from cofire.ingest.files import sha256_of, write_atomically
+from cofire.ingest.files import sha256_of, write_tensors
 from cofire.ingest.hashing import place_hash
 from cofire.ingest.manifest import ResidualInfo
 
@@ -199,13 +199,10 @@ def write_residuals(capture: Path, number: int, rows: npt.NDArray[np.int32], x: 
         rows: int32 [r], row numbers within the shard, ascending.
         x: finite floats [r, d], what the SAE read on these rows.
     """
-    from safetensors.numpy import save_file
-
     half, exponent = to_half(x)
     file = f"{FOLDER}/residuals-{number:05d}.safetensors"
     (capture / FOLDER).mkdir(exist_ok=True)
-    tensors = {"rows": np.ascontiguousarray(rows, np.int32), "x": half, "exponent": exponent}
-    write_atomically(capture / file, lambda part: save_file(tensors, part))
+    write_tensors(capture / file, {"rows": rows.astype(np.int32), "x": half, "exponent": exponent})
     return ResidualInfo(file=file, rows=len(rows), sha256=sha256_of(capture / file))
 
 

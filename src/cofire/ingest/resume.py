@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.files import sha256_of
+from cofire.ingest.files import TENSORS_PART, sha256_of
 from cofire.ingest.manifest import MANIFEST, Manifest
 from cofire.ingest.residuals import FOLDER as RESIDUALS
 from cofire.ingest.tokens import hash_of_tokens
@@ -188,7 +188,8 @@ def clear(place: Path, *, keep_directory: bool = False) -> None:
     if not place.is_dir():
         return
     names = [*OURS, OLD_RESIDUALS, MANIFEST]
-    for folder in (*(place / TABLES).glob(".*-*"), *count_folders(place)):
+    tensors = [*place.glob(WEIGHTS + TENSORS_PART), *(place / RESIDUALS).glob("residuals-*.safetensors" + TENSORS_PART)]
+    for folder in (*(place / TABLES).glob(".*-*"), *count_folders(place), *tensors):
         shutil.rmtree(folder)
     for folder, patterns in (
         (place / COUNTS, []),

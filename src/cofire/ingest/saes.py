@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.errors import InputError
-from cofire.ingest.files import sha256_of, write_atomically
+from cofire.ingest.files import sha256_of, write_tensors
 from cofire.ingest.manifest import SaeInfo, check_identity
 from cofire.ingest.quiet import quiet
 
@@ -102,9 +102,7 @@ class LoadedSae:
 
     def write_weights(self, path: Path) -> None:
         """Write `weights` as safetensors, atomically."""
-        from safetensors.numpy import save_file
-
-        write_atomically(path, lambda part: save_file(self.weights(), part))
+        write_tensors(path, self.weights())
 
     def inputs(self, residual: Any) -> Any:
         """Return what the SAE reads, [T, d], of the activations at its hook point, [T, ...]: its head, or all."""

@@ -196,9 +196,9 @@ def _trained(
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Singles]:
     """Return the weights, from the cache if they are there; as float16 holds them, so that it makes no difference."""
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import load_file
 
-    from cofire.ingest.files import write_atomically
+    from cofire.ingest.files import write_tensors
 
     path = None if cache is None else cache / weights_name(seed, sae.kind, settings)
     if path is not None and path.is_file():
@@ -207,7 +207,7 @@ def _trained(
         halves = {name: w.astype(np.float16) for name, w in train_sae(x, sae, progress=progress).items()}
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda part: save_file(halves, part))
+            write_tensors(path, halves)
     return {name: w.astype(np.float32) for name, w in halves.items()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples" / "smollm2"
@@ -19,6 +20,13 @@ DEMO = {"tests/integration/test_ask.py", "tests/integration/test_demo.py"}
 os.environ.update(COFIRE_RUNS="2", COFIRE_REWIRES="3")
 # The suite has all processors at work already: what waits for something with a time limit must not starve.
 os.environ["COFIRE_PROCESSES"] = "1"
+
+# The same examples in each run, however busy the machine is; COFIRE_TEST_EXAMPLES=new looks for others, by hand.
+for name, same in (("same", True), ("new", False)):
+    settings.register_profile(
+        name, derandomize=same, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile(os.environ.get("COFIRE_TEST_EXAMPLES", "same"))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,6 +5,7 @@ The processes come from a fork server that has imported what is slow, so that a 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -89,7 +90,8 @@ def run_and_kill(job: Callable[..., None], arguments: tuple[Any, ...], seconds: 
     process.start()
     process.join(seconds)
     if process.exitcode is None:
-        os.kill(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -43,6 +44,20 @@ def left_of(started: dict[int, str], seconds: float) -> dict[int, str]:
         time.sleep(0.1)
 
 
+def ended(pid: int, seconds: float = 60.0) -> bool:
+    """Whether the process is gone, or a zombie that nobody has waited for yet, within the time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def kill_child(parents: set[int], title: str) -> int | None:
     """Kill one child of these whose command line begins so; it is stopped first, so that it is so when it dies."""
 
@@ -50,9 +65,11 @@ def kill_child(parents: set[int], title: str) -> int | None:
         return [pid for pid, (parent, line) in processes().items() if parent in parents and line.startswith(title)]
 
     for pid in children():
-        os.kill(pid, signal.SIGSTOP)
-        if pid in children():
-            os.kill(pid, signal.SIGKILL)
-            return pid
-        os.kill(pid, signal.SIGCONT)
+        # It may end by itself at any moment.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            if pid in children():
+                os.kill(pid, signal.SIGKILL)
+                return pid
+            os.kill(pid, signal.SIGCONT)
     return None

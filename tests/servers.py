@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shlex
 import socket
 import subprocess
@@ -29,9 +31,12 @@ class Neo4jServer(NamedTuple):
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that is free, and below those that the system gives to connections: a server takes it seconds later."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def neo4j_script(command: str, home: Path, port: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ import pytest
 
 from cofire.errors import StoreError
 from cofire.store import Store, embedded, open_store
+from processes import ended
 from servers import SLOW, count, one_line
 
 PROCESS = """
@@ -39,20 +40,6 @@ def start(directory: Path, body: str) -> subprocess.Popen[str]:
 
 def server_pid(directory: Path) -> int:
     return int(json.loads((directory / "owner.json").read_text())["pid"])
-
-
-def ended(pid: int, seconds: float = 15.0) -> bool:
-    """Whether the process is gone, or a zombie that nobody has waited for yet, within the time."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def cpu_seconds(pid: int) -> float:
@@ -89,7 +76,7 @@ def test_data_stay_and_the_server_ends_with_its_owner(embedded_dir):
 def test_nothing_is_said_on_the_terminal(embedded_dir):
     body = "store.write([('CREATE (:X)', {})]); print(store.read('MATCH (n:Nothing) RETURN n.nope').rows)"
     process = start(embedded_dir, body)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out, err) == (0, "[]\n", "")
     assert (embedded_dir / "server.log").read_text()
 
@@ -97,7 +84,7 @@ def test_nothing_is_said_on_the_terminal(embedded_dir):
 def test_a_second_process_shares_the_server(embedded_dir):
     with open_store(embedded_dir) as store:
         process = start(embedded_dir, "store.write([('CREATE (:X)', {})]); print(store._embedded.owned)")
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         assert (process.returncode, out, err) == (0, "False\n", "")
         # It has left, and the server has stayed.
         assert count(store) == 1
@@ -129,7 +116,7 @@ def test_who_shares_is_told_when_the_owner_goes_and_then_takes_over(embedded_dir
     with open_store(embedded_dir) as store:
         assert count(store) == 1
         pid = server_pid(embedded_dir)
-        owner.communicate(timeout=60)
+        owner.communicate(timeout=180)
         assert ended(pid)
         with pytest.raises(StoreError, match="has ended; run the command again") as caught:
             count(store)
@@ -145,7 +132,7 @@ def test_a_time_limit_leaves_a_shared_server_to_its_owner(embedded_dir):
             "print(store.read('RETURN 1').rows)"
         )
         process = start(embedded_dir, body)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         assert (process.returncode, out, err) == (0, "TimeLimit\n[(1,)]\n", "")
         assert count(store) == 0
 

@@ -194,7 +194,11 @@ def test_a_killed_export_leaves_the_earlier_one_or_the_new_one(captures: list[Ca
     killed = 0
     for trial in range(24):
         format_ = FORMATS[trial % 4]
-        killed += run_and_kill(export_job, (folders, str(out), format_), seconds * (trial + 1) / 26)
+        if run_and_kill(export_job, (folders, str(out), format_), seconds * (trial + 1) / 26):
+            killed += 1
+        else:
+            # The run that was measured met a busy machine.
+            seconds *= 0.8
         # Between its last two renames nothing stands there; the next run puts the earlier one back.
         if out.exists():
             assert files(out) in wanted.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -74,6 +75,8 @@ def nodes() -> Iterator[Any]:
         # What Ray and killed workers leave on the disk goes there.
         patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("TMPDIR", folder)
+        # The memory of the whole machine, where other tests run: workers are not to be killed for that.
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")
         from ray.cluster_utils import Cluster
 
         store = {"num_cpus": 1, "object_store_memory": 80 * 1024**2}
@@ -86,7 +89,7 @@ def nodes() -> Iterator[Any]:
             started = {pid: line for pid, line in below(os.getpid()).items() if "ray" in line}
             three.shutdown()
     assert len(started) > 3
-    assert not left_of(started, 30)
+    assert not left_of(started, 120)
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +220,7 @@ def long_capture(tmp_path_factory: pytest.TempPathFactory) -> CaptureDir:
 def test_what_killed_workers_were_counting_is_counted_again(
     long_capture: CaptureDir, connected: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    killed: list[int] = []
+    killed: set[int] = set()
     ended = threading.Event()
 
     def kill() -> None:
@@ -225,8 +228,7 @@ def test_what_killed_workers_were_counting_is_counted_again(
             for title in ("ray::count_range", "ray::merge_states"):
                 pid = kill_in_task(connected, title)
                 if pid is not None:
-                    killed.append(pid)
-                    time.sleep(1)
+                    killed.add(pid)
             time.sleep(0.001)
 
     killer = threading.Thread(target=kill)
@@ -236,7 +238,7 @@ def test_what_killed_workers_were_counting_is_counted_again(
     finally:
         ended.set()
         killer.join()
-    assert len(set(killed)) == 2
+    assert len(killed) >= 2
     assert said(capfd) == ""
     assert counted == local(long_capture, tmp_path / "local")
 
@@ -416,5 +418,7 @@ def test_the_cluster_of_a_run_ends_with_it(capture: CaptureDir, tmp_path: Path, 
     agents = {pid: line for pid, line in started.items() if line.strip() in AGENTS}
     assert not left_of({pid: line for pid, line in started.items() if pid not in agents}, 120)
     for pid in left_of(agents, 0):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert not left_of(agents, 120)
     shutil.rmtree(folder)

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from cofire.ingest.capture_dir import CaptureDir
 from cofire.store import Store, open_store
 from graphs import dump_graph, wipe
 from jobs import count_job, fork_server, load_job, run_undisturbed
+from processes import ended
 from servers import Neo4jServer, exported, free_port, neo4j_script
 
 RESTARTS = int(os.environ.get("COFIRE_TEST_RESTARTS", "2"))  # of each store; 10 by hand before a release
@@ -82,10 +82,7 @@ def test_restarts_of_neo4j(counted: CaptureDir, tmp_path: Path) -> None:
                 return False
         pid = int((home / "server.pid").read_text())
         os.kill(pid, signal.SIGKILL)
-        while (
-            Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        ):
-            time.sleep(0.05)
+        assert ended(pid, 60)
         assert start() == server
         return True
 

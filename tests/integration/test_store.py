@@ -236,7 +236,8 @@ def test_a_query_that_takes_too_long_is_given_up_and_the_store_goes_on(store):
 
 def test_a_stream_that_is_cut_by_the_limit_says_so(store):
     text = "UNWIND range(1, 100000) AS a UNWIND range(1, 100000) AS b RETURN a, b"
-    rows = store.stream(text, timeout=2.0)
+    # Long enough for the first rows of a server that has just started.
+    rows = store.stream(text, timeout=10.0)
     assert next(rows)[1] == (1, 1)
     with pytest.raises(TimeLimit):
         list(rows)

@@ -47,7 +47,7 @@ def test_equal_partitions_agree_fully_whatever_their_numbers():
     assert ami([], []) == 1
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=3, max_size=24))
 def test_it_is_the_direct_formula(items):
     first, second = zip(*items, strict=True)

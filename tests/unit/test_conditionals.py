@@ -85,7 +85,9 @@ def brute_row(
     def mean(rows: npt.NDArray[np.bool_]) -> float | None:
         return float(x[rows].mean()) if rows.any() else None
 
-    varies = on.sum() >= 3 and np.ptp(x[on]) > 0 and np.ptp(y[on]) > 0
+    # Three tokens of nearly equal small values: what is left of their differences in fixed point decides.
+    u, v = (np.rint(np.ldexp(z[on], 28 - np.frexp(known["high"][k])[1])).astype(np.int64) for z, k in ((x, i), (y, j)))
+    varies = on.sum() >= 3 and np.ptp(u) > 0 and np.ptp(v) > 0
     exact = {
         "count_off": int(off.sum()),
         "count_on": int(on.sum()),
@@ -98,7 +100,7 @@ def brute_row(
         "mean_off": mean(off),
         "mean_on": mean(on),
         "mean_main": None if np.isnan(low_j) else mean(main),
-        "magnitude_r": float(np.corrcoef(x[on], y[on])[0, 1]) if varies else None,
+        "magnitude_r": float(np.corrcoef(u - u[0], v - v[0])[0, 1]) if varies else None,
     }
     return exact, rounded
 
@@ -123,7 +125,7 @@ def check(table: pa.Table, activations: npt.NDArray[Any], edges: Edges, known: d
 
 
 @given(st.integers(0, 10**6), st.integers(0, 300), st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.6, 1.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_to_brute_force_however_it_is_split_and_merged(seed: int, rows: int, cuts: int, share: float) -> None:
     activations, known = world(seed, rows)
     edges = some_edges(seed, len(known["mu"]), share)

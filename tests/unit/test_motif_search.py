@@ -151,7 +151,7 @@ GRAPHS = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(GRAPHS, st.sampled_from(KINDS), st.integers(1, 12), st.booleans())
 def test_the_search_finds_what_the_definition_says(edges: Edges, kind: Kind, limit: int, whole: bool) -> None:
     low, high = SIZES[kind] if whole else (4, None if kind == "star" else 4)

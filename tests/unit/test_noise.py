@@ -96,7 +96,7 @@ def capture_of(place: Path, world: World, info: dict[str, Any] | None = None, **
     return CaptureDir.open(capture.path)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(MIN_OFF - 20, 500), st.integers(1, 12), st.booleans())
 def test_moments_equal_brute_force(seed: int, rows: int, n: int, bias: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -69,7 +69,7 @@ def random_fires(rng: np.random.Generator) -> Array:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_split_any_memory_and_any_merge_tree_equal_brute_force(tmp_path: Path, seed: int) -> None:
     order = random.Random(seed)  # noqa: S311  # no secret
     rng = np.random.default_rng(seed)

@@ -32,7 +32,7 @@ def tail_by_summing(k: int, mean: float) -> float:
 
 
 @given(st.integers(1, 400), st.floats(1e-6, 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_tail_is_the_poissons(k: int, share: float) -> None:
     mean = (k - 1) * share
     p = poisson_tail(np.array([k]), np.array([mean]))[0]
@@ -99,7 +99,7 @@ def brute_q(p: list[float], tests: int) -> list[float]:
 @given(
     st.lists(st.sampled_from([0.0, 1e-300, 1e-9, 1e-4, 0.01, 0.02, 0.3, 1.0]) | st.floats(0, 1), max_size=30), st.data()
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_q_is_benjamini_and_hochbergs(p: list[float], data: st.DataObject) -> None:
     tests = len(p) + data.draw(st.integers(0, 50))
     q = benjamini_hochberg(np.array(p), tests)

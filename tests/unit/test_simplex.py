@@ -129,7 +129,7 @@ def test_activations_that_shuffling_cannot_change_are_no_evidence():
         lambda n: st.lists(st.lists(st.floats(0, 4), min_size=n, max_size=n), min_size=1, max_size=12)
     )
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_weights_are_the_nearest_of_the_face(rows):
     b = np.where(np.array(rows) < 1e-3, 0, np.array(rows))
     b = b[(b > 0).any(axis=1)]

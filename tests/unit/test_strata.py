@@ -83,7 +83,7 @@ def all_pairs(n: int) -> tuple[Array, Array]:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 120), st.integers(2, 9), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_moments_equal_exact_fractions(seed: int, tokens: int, n: int, documents: int) -> None:
     stratum, fires = text(np.random.default_rng(seed), tokens, n, documents)
     a, b = all_pairs(n)

@@ -158,7 +158,7 @@ def assert_same_integers(kept: CaptureDir, counted: CaptureDir, work: Path) -> N
     stored.close()
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 10**6),
     cuts=st.sets(st.integers(0, 400), max_size=8),

@@ -22,11 +22,9 @@ os.environ.update(COFIRE_RUNS="2", COFIRE_REWIRES="3")
 os.environ["COFIRE_PROCESSES"] = "1"
 
 # The same examples in each run, however busy the machine is; COFIRE_TEST_EXAMPLES=new looks for others, by hand.
-for name, same in (("same", True), ("new", False)):
-    settings.register_profile(
-        name, derandomize=same, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-settings.load_profile(os.environ.get("COFIRE_TEST_EXAMPLES", "same"))
+settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("new"), derandomize=True, database=None)
+settings.load_profile(os.environ.get("COFIRE_TEST_EXAMPLES") or "same")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -44,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """What failed is named last, once more: the end of a log is what is kept of it."""
+    """What failed is named last, once more: the end of a log is what is kept of it, and one message can fill that."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     for report in [] if reporter is None else reporter.getreports("failed") + reporter.getreports("error"):
         reporter.write_line(f"failed: {report.nodeid}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 from safetensors.numpy import load
 
 LINES = 40  # of a text that differs
@@ -36,16 +37,20 @@ def _how(name: str, left: bytes, right: bytes) -> list[str]:
         if name.endswith(".parquet"):
             return _columns(_parquet(left), _parquet(right))
         if name.endswith(".safetensors"):
-            return _columns(load(left), load(right))
+            return _columns(_tensors(left), _tensors(right))
         texts = [data.decode().splitlines() for data in (left, right)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         return [f"one of the two cannot be read: {error}"]
     return list(difflib.unified_diff(*texts, "left", "right", lineterm="", n=0))[:LINES]
 
 
 def _parquet(data: bytes) -> dict[str, Any]:
     table = pq.read_table(io.BytesIO(data))
-    return {name: table.column(name).to_pandas().to_numpy() for name in table.column_names}
+    return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+def _tensors(data: bytes) -> dict[str, Any]:
+    return {name: np.atleast_1d(tensor).tolist() for name, tensor in load(data).items()}
 
 
 def _columns(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
@@ -55,7 +60,8 @@ def _columns(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
         if len(one) != len(other):
             lines.append(f"{name}: {len(one)} rows and {len(other)}")
             continue
-        rows = [row for row in range(len(one)) if not np.array_equal(one[row], other[row], equal_nan=False)]
+        # By what is shown of them: a NaN equals a NaN, and no integer becomes a float.
+        rows = [row for row in range(len(one)) if repr(one[row]) != repr(other[row])]
         if rows:
             lines.append(f"{name}: {len(rows)} of {len(one)} rows differ, the first is {rows[0]}:")
             lines += [f"    {value!s:.200}" for value in (one[rows[0]], other[rows[0]])]

@@ -31,12 +31,13 @@ class Neo4jServer(NamedTuple):
 
 
 def free_port() -> int:
-    """A port that is free, and below those that the system gives to connections: a server takes it seconds later."""
-    while True:
+    """A port that is free, and none that Linux gives to connections by default: a server takes it seconds later."""
+    for _ in range(100):
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("no port from 20000 to 31999 is free")
 
 
 def neo4j_script(command: str, home: Path, port: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ import pytest
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.manifest import MANIFEST, Manifest
 from cofire.ingest.quiet import quiet
 from cofire.ingest.text import open_text
 from differing import differing, files_of
@@ -140,6 +141,23 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     assert sum(seen.steps) == seen.total == SMALL["tokens"]
     # A shard that is there comes as one step, one that is made as one a batch.
     assert len(seen.steps) == (4 if stop_after == 1 else 3)
+
+
+def test_a_run_that_ended_with_its_first_manifest_goes_on(
+    smollm2_dir: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_and_end(manifest: Manifest, path: Path) -> None:
+        write(manifest, path)
+        raise KeyboardInterrupt
+
+    write, out = Manifest.write, tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "write", write_and_end)
+        with pytest.raises(KeyboardInterrupt):
+            capture(smollm2_dir, LAYERS, TEXT, out, **SMALL)
+    assert [path.name for path in out.rglob("*") if path.is_file()] == [MANIFEST]
+    capture(smollm2_dir, LAYERS, TEXT, out, **SMALL)
+    assert differing(files_of(out), files_of(small)) == []
 
 
 def test_one_sae_that_is_behind_catches_up(smollm2_dir: Path, small: Path, tmp_path: Path) -> None:

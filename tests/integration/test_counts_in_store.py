@@ -18,6 +18,7 @@ from cofire.settings import Settings
 from cofire.store import Store
 from cofire.store.ingest import ingest
 from cofire.store.write import delete_sae
+from differing import differing, files_of
 from graphs import dump_graph
 
 READ_BACK = "MATCH (a:Latent {index: $i})-[r:CO_FIRES]-(b:Latent) WHERE a.sae = $s RETURN b.index, r.count"
@@ -128,10 +129,10 @@ def test_loading_one_sae_leaves_what_another_shares_with_it(store: Store, tmp_pa
 def test_a_refused_load_leaves_the_tables(store: Store, tmp_path: Path) -> None:
     capture = make_capture(tmp_path, random_arrays(1))
     ingest(capture, store, Settings(), edges="all")
-    before = {p: p.read_bytes() for p in capture.tables.iterdir()}
+    before = files_of(capture.tables)
     with pytest.raises(ConflictError, match="other settings"):
         ingest(capture, store, Settings(), edges="significant")
-    assert {p: p.read_bytes() for p in capture.tables.iterdir()} == before
+    assert differing(files_of(capture.tables), before) == []
     # The rule of the last count is kept.
     assert ingest(capture, store, Settings()) == "unchanged"
     # With all pairs kept, a bound still decides q, weak_only and which pairs have conditionals.

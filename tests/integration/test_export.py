@@ -21,7 +21,7 @@ from cofire.store import Store
 from cofire.store.export import Format, capture_rows, export, store_rows
 from cofire.store.export_rows import LATENT_SLICE_ROWS
 from cofire.store.write import load_sae
-from differing import differing
+from differing import differing, files_of
 from export_graphs import collected, export_job, hostile_captures
 from graphs import dump_graph
 from jobs import run_and_kill, run_undisturbed
@@ -186,10 +186,7 @@ def test_a_killed_export_leaves_the_earlier_one_or_the_new_one(captures: list[Ca
     out = tmp_path / "out"
     whole = {name: export(lambda: capture_rows(captures), tmp_path / name, name) for name in FORMATS}
 
-    def files(folder: Path) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    wanted = {name: files(folder) for name, folder in whole.items()}
+    wanted = {name: files_of(folder) for name, folder in whole.items()}
     seconds = run_undisturbed(export_job, (folders, str(out), "csv"))
     killed = 0
     for trial in range(24):
@@ -201,9 +198,9 @@ def test_a_killed_export_leaves_the_earlier_one_or_the_new_one(captures: list[Ca
             seconds *= 0.8
         # Between its last two renames nothing stands there; the next run puts the earlier one back.
         if out.exists():
-            assert files(out) in wanted.values()
+            assert files_of(out) in wanted.values()
     assert killed > 5
     run_undisturbed(export_job, (folders, str(out), "graphml"))
-    assert differing(files(out), wanted["graphml"]) == []
+    assert differing(files_of(out), wanted["graphml"]) == []
     shutil.rmtree(out)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(FORMATS)

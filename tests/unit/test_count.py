@@ -11,13 +11,12 @@ import pytest
 
 from builders import arrays_of, make_capture, random_arrays
 from cofire.errors import CaptureError
-from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.files import exclusive
 from cofire.ingest.measures import pair_measures
 from cofire.ingest.table_files import read_table, table_infos
 from cofire.schema.tables import CONDITIONALS, CONTEXTS, EDGES, LATENTS, TOKENS
-from differing import differing
+from differing import differing, files_of
 
 
 def test_memory_stays_within_its_bound(tmp_path: Path) -> None:
@@ -123,20 +122,17 @@ def test_without_tokens_the_token_tables_are_absent(tmp_path: Path) -> None:
 
 
 def test_same_input_same_bytes_and_no_second_count(tmp_path: Path) -> None:
-    def all_bytes(capture: CaptureDir) -> dict[str, bytes]:
-        return {p.name: p.read_bytes() for p in sorted(capture.tables.iterdir())}
-
     arrays = random_arrays(3)
     first, second = make_capture(tmp_path / "1", arrays), make_capture(tmp_path / "2", arrays)
     assert count(first, CountSettings(memory=10**9))
     assert count(second, CountSettings(memory=500))
-    assert differing(all_bytes(first), all_bytes(second)) == []
+    assert differing(files_of(first.tables), files_of(second.tables)) == []
     assert not count(first)
     (first.tables / "edges.parquet").write_bytes(b"damaged")
     with pytest.raises(CaptureError, match="not the file that was recorded"):
         read_table(first, EDGES)
     assert count(first)
-    assert differing(all_bytes(first), all_bytes(second)) == []
+    assert differing(files_of(first.tables), files_of(second.tables)) == []
 
 
 def test_who_only_looks_needs_no_lock(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from cofire.store.export import Format, capture_rows, export
 from cofire.store.export_formats import columns, sort_name
 from cofire.store.export_neo4j import MARKS
 from cofire.store.shared_nodes import SharedNodes
+from differing import differing, files_of
 from export_graphs import DEAD_LATENT, EMPTY_TOKEN_LATENT, HOSTILE, collected, csv_rows, hostile_captures
 
 FORMATS: tuple[Format, ...] = ("neo4j-admin", "parquet", "graphml", "csv")
@@ -251,9 +252,7 @@ def test_an_export_is_the_same_each_time(
     captures: list[CaptureDir], exported: dict[str, Path], tmp_path: Path, format_: Format
 ) -> None:
     again = export(lambda: capture_rows(captures), tmp_path / "again", format_)
-    assert {p.name: p.read_bytes() for p in again.iterdir()} == {
-        p.name: p.read_bytes() for p in exported[format_].iterdir()
-    }
+    assert differing(files_of(again), files_of(exported[format_])) == []
 
 
 def test_the_record_says_what_there_is(exported: dict[str, Path], captures: list[CaptureDir]) -> None:
@@ -410,9 +409,7 @@ def test_the_command(
         said = capsys.readouterr()
         assert said.out == ""
         assert str(out) in said.err.replace("\n", "")
-        assert {p.name: p.read_bytes() for p in out.iterdir()} == {
-            p.name: p.read_bytes() for p in exported[format_].iterdir()
-        }
+        assert differing(files_of(out), files_of(exported[format_])) == []
     for arguments, words in (
         ([*paths, "--out", str(tmp_path / "csv"), "--format", "csv"], "--force"),
         ([*paths, "--out", str(tmp_path / "x"), "--format", "xml"], "xml"),

@@ -83,15 +83,16 @@ def make_parts(job: Job, *, processes: int | None = None, tell: Callable[[float]
             try:
                 others.append(helpers.enter_context(_helper(job, shares[w])))
             except OSError as error:
-                LOG.warning("cofire: no helper process could be started (%s); this one does its work", error)
+                LOG.warning("cofire: %d of %d helper processes started (%s)", w - 1, many - 1, error)
+                break
         for part in shares[0]:
             tick(0)
             job.make(part, tick)
         while any(other.poll() is None for other in others):
             tick(0)
             time.sleep(0.05)
-        for code in sorted(other.returncode for other in others if other.returncode):
-            LOG.warning("cofire: a helper process ended early (exit code %d); this one does the rest of its work", code)
+        if codes := sorted({other.returncode for other in others if other.returncode}):
+            LOG.warning("cofire: helper processes ended early (exit codes %s; below 0: signals)", codes)
     for part in missing:
         if not job.path(part).is_file():
             job.make(part, tick)

@@ -1,8 +1,8 @@
 """Writing files so that a reader sees all of one or nothing, and hashing them.
 
 A file is written beside its place, flushed to the disk and renamed. A process that is killed leaves at most a
-`.part` file (of tensors a folder), which the next run overwrites (removes, of a file that several processes may
-write).
+`.part` file, or of tensors a `.parts` folder, which the next run overwrites (removes, of a file that several processes
+may write).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) ->
     from safetensors.numpy import save_file
 
     # save_file writes to a file of a random name, which a kill would leave for good, and which its owner alone may
-    # read. So it is given a folder of its own, that the next run empties. (save makes two more copies in memory.)
+    # read. So it is given a folder of its own, which the next run removes. (save makes two more copies in memory.)
     folder = path.with_name(path.name + TENSORS_PART)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -76,9 +76,9 @@ def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) ->
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / path.name)
         (folder / path.name).chmod(folder.stat().st_mode & 0o666)
         (folder / path.name).replace(part)
+        folder.rmdir()
 
     write_atomically(path, write)
-    folder.rmdir()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from cofire.ingest.capture_dir import CaptureDir, Shard, write_vocabulary
 from cofire.ingest.files import exclusive, sha256_of, write_parquet, write_tensors
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
 from cofire.ingest.residuals import write_residuals
+from cofire.ingest.resume import WEIGHTS as WEIGHTS_FILE
 from cofire.ingest.resume import check_place, clear, compare, facts_of
 from cofire.ingest.tokens import write_tokens
 
@@ -97,7 +98,7 @@ def import_activations(
         manifest.write(out)
         (out / "shards").mkdir(exist_ok=True)
         if tensors:
-            write_tensors(out / "weights.safetensors", tensors)
+            write_tensors(out / WEIGHTS_FILE, tensors)
         if tokens is not None:
             write_tokens(out / "text.parquet", _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
             if "token_text" in arrays:

@@ -39,7 +39,7 @@ def test_killed_captures(tmp_path: Path, smollm2_dir: Path) -> None:
 
 
 def test_killed_counts(tmp_path: Path) -> None:
-    arrays = random_arrays(7, tokens=40_000, n_latents=80, documents=40)
+    arrays = random_arrays(7, tokens=20_000, n_latents=80, documents=40)
 
     def arguments(place: Path) -> tuple[Any, ...]:
         return (str(make_capture(place, arrays).path),)

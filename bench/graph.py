@@ -143,9 +143,11 @@ def _make_tables(capture: CaptureDir, n: int, m: int, seed: int) -> None:
         "tokens": _table(TOKENS, _tokens(rng, firings)),
         "contexts": _table(CONTEXTS, _contexts(n)),
     }
+    made_from = digest("bench", VERSION, n, m, seed)
+    save_tables(capture, tables, made_from, settings, figures)
     found = find_clusters(capture.uid, edges.filter(pa.array(inside)), resolution=0.7, seed=seed)
-    tables["clusters"], tables["members"] = found.clusters, found.members
-    save_tables(capture, tables, digest("bench", VERSION, n, m, seed), settings, figures)
+    clusters = {"clusters": found.clusters, "members": found.members}
+    save_tables(capture, clusters, made_from, {"rule": settings["rule"]}, found.figures)
 
 
 def _groups(rng: np.random.Generator, n: int) -> tuple[Ints, Ints]:

@@ -256,7 +256,7 @@ def test_a_loader_elsewhere_counts_as_alive_for_a_minute(store: Store, tmp_path:
     there = json.dumps({"host": "elsewhere", "boot": "b", "ids": "i", "pid": 7, "start": "1", "load": "x"})
     store.write([("MATCH (j:LoadJournal) SET j.holder = $h, j.beat = timestamp() - 30000", {"h": there})])
     stopped.finish()
-    with pytest.raises(ConflictError, match=r"process 7 on elsewhere is loading test/one .* (?:[345][0-9]) s ago"):
+    with pytest.raises(ConflictError, match=r"process 7 on elsewhere is loading test/one .* [345][0-9] s ago"):
         load_sae(store, plan)
     silent = int(holder.LEASE_SECONDS * 1000) + 1
     store.write([("MATCH (j:LoadJournal) SET j.beat = timestamp() - $ms", {"ms": silent})])

@@ -18,14 +18,13 @@ from cofire.ingest.capture_dir import CaptureDir, Shard, write_vocabulary
 from cofire.ingest.files import exclusive, sha256_of, write_parquet, write_tensors
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
 from cofire.ingest.residuals import write_residuals
-from cofire.ingest.resume import WEIGHTS as WEIGHTS_FILE
-from cofire.ingest.resume import check_place, clear, compare, facts_of
+from cofire.ingest.resume import WEIGHTS, check_place, clear, compare, facts_of
 from cofire.ingest.tokens import write_tokens
 
 ROWS_PER_SHARD = 65_536
 REQUIRED = ("indptr", "indices", "values", "n_latents")
 OPTIONAL = ("doc", "token", "token_text", "x")
-WEIGHTS = ("W_dec", "W_enc", "b_enc", "b_dec", "threshold")
+TENSORS = ("W_dec", "W_enc", "b_enc", "b_dec", "threshold")
 
 Array = npt.NDArray[Any]
 
@@ -98,7 +97,7 @@ def import_activations(
         manifest.write(out)
         (out / "shards").mkdir(exist_ok=True)
         if tensors:
-            write_tensors(out / WEIGHTS_FILE, tensors)
+            write_tensors(out / WEIGHTS, tensors)
         if tokens is not None:
             write_tokens(out / "text.parquet", _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
             if "token_text" in arrays:
@@ -247,10 +246,10 @@ def _read_weights(path: Path, n_latents: int, x: Array | None) -> dict[str, npt.
         tensors = load_file(path)
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(f"{path} cannot be read as safetensors ({error}); save it again") from error
-    unknown = sorted(set(tensors) - set(WEIGHTS))
+    unknown = sorted(set(tensors) - set(TENSORS))
     if unknown or not tensors:
         what = f"an unknown tensor '{unknown[0]}'" if unknown else "no tensor"
-        raise InputError(f"{path} holds {what}; known are {', '.join(WEIGHTS)}")
+        raise InputError(f"{path} holds {what}; known are {', '.join(TENSORS)}")
     width = {"W_dec": -1, "W_enc": 0, "b_dec": 0}
     widths = {tensors[n].shape[axis] for n, axis in width.items() if n in tensors and tensors[n].ndim}
     if x is not None:

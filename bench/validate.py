@@ -110,8 +110,8 @@ def seeds_of(group: str, seeds: str) -> tuple[int, ...]:
 def code() -> str:
     """Return a digest of the code that scores depend on."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for folder in ("ingest", "analysis", "worlds", "schema"):
-        for file in sorted((ROOT / "src" / "cofire" / folder).glob("*.py")):
+    for folder in ("common", "ingest", "analysis", "worlds", "schema"):
+        for file in sorted((ROOT / "src" / "cofire" / folder).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

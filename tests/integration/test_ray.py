@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from builders import make_capture
+from cofire import __version__
 from cofire.errors import CaptureError, InputError, StoreError
 from cofire.ingest import ray_engine
 from cofire.ingest import tally as tally_module
@@ -340,7 +341,7 @@ def test_nodes_must_agree(capture: CaptureDir) -> None:
     walk = ray_engine.Walk(capture.path, "0" * 64, "0.0.1", N, MEMORY, FREQUENT, None)
     with pytest.raises(InputError, match=r"cofire .*, the driver 0\.0\.1"):
         count_range(walk, 0, 1)
-    walk = ray_engine.Walk(capture.path, "0" * 64, ray_engine.__version__, N, MEMORY, FREQUENT, None)
+    walk = ray_engine.Walk(capture.path, "0" * 64, __version__, N, MEMORY, FREQUENT, None)
     with pytest.raises(CaptureError, match="sees another capture"):
         count_range(walk, 0, 1)
 
@@ -356,7 +357,7 @@ def test_what_a_killed_task_left_on_the_disk_is_taken_away(
         if folder != new:
             os.utime(folder, (0, 0))
     manifest = sha256_of(capture.path / "manifest.json")
-    walk = ray_engine.Walk(capture.path, manifest, ray_engine.__version__, N, MEMORY, FREQUENT, None)
+    walk = ray_engine.Walk(capture.path, manifest, __version__, N, MEMORY, FREQUENT, None)
     handle = os.open(alive, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

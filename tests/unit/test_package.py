@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tarfile
@@ -94,15 +93,3 @@ def test_starting_up_imports_nothing_heavy(statement: str) -> None:
 def test_no_file_is_longer_than_400_lines() -> None:
     long = {p: n for p in (ROOT / "src").rglob("*.py") if (n := len(p.read_text().splitlines())) > 400}
     assert not long
-
-
-def test_nobody_imports_upwards() -> None:
-    order = ["ingest", "analysis", "store", "queries", "cli"]
-    wrong = []
-    for place, layer in enumerate(order):
-        for path in (ROOT / "src/cofire" / layer).glob("*.py"):
-            text = path.read_text()
-            wrong += [
-                f"{path.name}: {up}" for up in order[place + 1 :] if re.search(rf"(from|import) cofire\.{up}\b", text)
-            ]
-    assert not wrong

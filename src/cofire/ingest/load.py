@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +98,6 @@ def load_plan(capture: CaptureDir, *, decoders: bool = True) -> LoadPlan:
     Raises:
         CaptureError: a table is missing or is not what was recorded.
     """
-    from cofire import __version__
-
     infos = table_infos(capture)
     for table in (LATENTS, EDGES, CLUSTERS, MEMBERS):
         if table.name not in infos:
@@ -113,7 +112,7 @@ def load_plan(capture: CaptureDir, *, decoders: bool = True) -> LoadPlan:
     directions = decoders_digest(capture) if decoders else None
     return LoadPlan(
         uid=capture.uid,
-        sae={**sae, "cofireVersion": __version__},
+        sae={**sae, "cofireVersion": metadata.version("cofire")},
         content_hash=digest(PLAN_VERSION, sae, _capture_row(capture), model, hashes, directions),
         sections=tuple(_sections(capture, decoders=directions is not None)),
     )

@@ -19,13 +19,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cofire import __version__
 from cofire.errors import CaptureError, CofireError, InputError, StoreError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.clear import ClearFirings
@@ -118,7 +118,7 @@ def ray_tally(
     if done == total:
         return counted
     path = capture.path.resolve()
-    walk = Walk(path, sha256_of(path / MANIFEST), __version__, n, memory, frequent, clear)
+    walk = Walk(path, sha256_of(path / MANIFEST), metadata.version("cofire"), n, memory, frequent, clear)
     begun = time.monotonic()
     with cluster(address):
         for stop, state in _waves([shard.rows for shard in capture.manifest.shards], done, walk, tell):
@@ -160,8 +160,9 @@ def merge_states(a: State, b: State, memory: int) -> State:
 
 def _open(walk: Walk) -> CaptureDir:
     host = socket.gethostname()
-    if walk.version != __version__:
-        raise InputError(f"node {host} has cofire {__version__}, the driver {walk.version}; install one on all nodes")
+    here = metadata.version("cofire")
+    if walk.version != here:
+        raise InputError(f"node {host} has cofire {here}, the driver {walk.version}; install one on all nodes")
     _seen(walk)
     if walk.clear is not None and not walk.clear.folder.is_dir():
         raise CaptureError(

@@ -15,6 +15,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -167,9 +168,7 @@ def _send(
 
 def _messages(plans: Sequence[LoadPlan]) -> Iterator[tuple[Any, int]]:
     """Yield each message with the number of the plans' rows in it."""
-    from cofire import __version__
-
-    yield _nodes(SCHEMA_VERSION, [["cofire", VERSION, __version__]]), 0
+    yield _nodes(SCHEMA_VERSION, [["cofire", VERSION, metadata.version("cofire")]]), 0
     shared = SharedNodes()
     for node, rows in (pair for plan in plans for pair in _shared_rows(plan)):
         shared.add(node, rows)

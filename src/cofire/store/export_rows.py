@@ -7,6 +7,7 @@ that says which version of the schema it is. Load journals are left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from itertools import islice
 
 from cofire.errors import QueryError, StoreError
@@ -122,9 +123,7 @@ def _sae_row(plan: LoadPlan) -> Row:
 
 
 def _schema_row() -> Row:
-    from cofire import __version__
-
-    properties = {"uid": "cofire", "version": VERSION, "cofireVersion": __version__}
+    properties = {"uid": "cofire", "version": VERSION, "cofireVersion": metadata.version("cofire")}
     return [properties[p.name] for p in SCHEMA_VERSION.properties]
 
 

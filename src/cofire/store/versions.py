@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from cofire.errors import QueryError, SchemaError, StoreError, TimeLimit
@@ -160,9 +161,7 @@ def _indexes(store: Store) -> None:
 
 
 def _record(store: Store, version: int) -> None:
-    from cofire import __version__
-
-    store.write([(_RECORD, {"version": version, "cofire": __version__})])
+    store.write([(_RECORD, {"version": version, "cofire": metadata.version("cofire")})])
 
 
 def _to_2(store: Store) -> None:

@@ -24,8 +24,7 @@ from graph import _groups, _pairs
 from machine import load_of_others, machine, markdown
 
 from cofire.analysis.clusters import find_clusters
-from cofire.analysis.processes import MOST
-from cofire.ingest.processors import processors
+from cofire.common.processes import MOST, processors
 
 
 def clustered(n: int, m: int, seed: int) -> pa.Table:

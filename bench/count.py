@@ -34,17 +34,15 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from machine import CACHE, load_of_others, machine, markdown, spread
 
+from cofire.common.arrays import Array
+from cofire.common.compiled import prefetch
 from cofire.ingest.pairs import pair_counter
-from cofire.ingest.pairs_kernels import AHEAD, SENTINELS, count_firings, pack, place_firings, prefetch
-
-Array = npt.NDArray[Any]
+from cofire.ingest.pairs_kernels import AHEAD, SENTINELS, count_firings, pack, place_firings
 
 BATCH = 4096
 SHARD = 65_536

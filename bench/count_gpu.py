@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from machine import markdown, spread
 
+from cofire.common.arrays import Ints, Ints32
 from cofire.ingest import pairs_cuda, pairs_cuda_kernels
 from cofire.ingest.pairs import pair_counter
 from cofire.ingest.pairs_cuda import CudaPairCounter, Slab
@@ -52,8 +52,8 @@ GOAL = 10e6  # tokens a second at 16,384 latents, L0 64
 class Lists(NamedTuple):
     """CSR rows: indptr int64 [T + 1], indices int32 [nnz], ascending and unique per row."""
 
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int32]
+    indptr: Ints
+    indices: Ints32
 
     def first(self, tokens: int) -> Lists:
         """Return the first rows."""

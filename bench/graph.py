@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cofire.analysis.clusters import find_clusters
+from cofire.common.arrays import Floats, Ints
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.import_activations import import_activations
 from cofire.ingest.measures import pair_measures
@@ -44,9 +44,6 @@ CACHE = ROOT / ".cache" / "bench"
 VERSION = 4
 TOKENS_READ = 1_000_000
 WORDS = 2_000
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 def graph(latents: int = 16_384, edges: int = 1_000_000, seed: int = 0) -> CaptureDir:

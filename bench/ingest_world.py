@@ -15,9 +15,9 @@ from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from machine import ROOT
 
+from cofire.common.arrays import Ints
 from cofire.ingest.model import LanguageModel, find_model, load_model
 from cofire.ingest.quiet import quiet
 from cofire.ingest.saes import LoadedSae, find_sae, load_sae
@@ -25,8 +25,6 @@ from cofire.ingest.saes import LoadedSae, find_sae, load_sae
 DEMO_TEXT = ROOT / "examples" / "smollm2" / "austen.jsonl.gz"
 DEMO_MODEL = ROOT / ".cache" / "smollm2-135m-instruct"
 DEMO_SAES = [ROOT / "examples" / "smollm2" / layer for layer in ("layer_12", "layer_18")]
-
-Numbers = npt.NDArray[np.int64]
 
 
 class World(NamedTuple):
@@ -147,7 +145,7 @@ def random_text(path: Path, tokens: int) -> None:
             file.write(json.dumps({"text": said}) + "\n")
 
 
-def random_sae(shape: Shape, width: int, folder: Path, model: LanguageModel, sample: Numbers) -> None:
+def random_sae(shape: Shape, width: int, folder: Path, model: LanguageModel, sample: Ints) -> None:
     """Write a JumpReLU SAE of random directions that has the shape's L0 on the tokens `sample`, int64 [B, n]."""
     import torch
     from safetensors.torch import save_file

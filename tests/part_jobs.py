@@ -1,4 +1,4 @@
-"""Jobs of parts that the tests of cofire.analysis.processes share out: a helper finds them by their module's name."""
+"""Jobs of parts that the tests of cofire.common.processes share out: a helper finds them by their module's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cofire.ingest.files import write_atomically
+from cofire.common.files import write_atomically
 
 
 @dataclass(frozen=True)

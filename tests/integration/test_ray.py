@@ -22,6 +22,7 @@ import pytest
 
 from builders import make_capture
 from cofire import __version__
+from cofire.common.files import sha256_of
 from cofire.errors import CaptureError, InputError, StoreError
 from cofire.ingest import ray_engine
 from cofire.ingest import tally as tally_module
@@ -29,7 +30,6 @@ from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.clear import ClearFirings
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.engine import Engine
-from cofire.ingest.files import sha256_of
 from cofire.ingest.ray_cluster import ENVIRONMENT, cluster
 from cofire.ingest.ray_engine import count_range, cut, ray_tally
 from cofire.ingest.tally import Tally, tally

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from builders import make_capture, random_arrays
-from cofire.analysis import processes
 from cofire.analysis.analyze import _VERSIONS, ANALYSES, analyze, is_stale
 from cofire.analysis.settings import AnalysisSettings
 from cofire.cli import run
+from cofire.common import processes
+from cofire.common.files import exclusive
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.files import exclusive
 from cofire.ingest.load import load_plan
 from cofire.ingest.table_files import read_table, table_infos
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS

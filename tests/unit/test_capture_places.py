@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cofire.common.devices import choose_device
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
-from cofire.ingest.model import choose_device, find_model
+from cofire.ingest.model import find_model
 from cofire.ingest.resume import check_place, check_root, clear, compare, facts
 from cofire.ingest.saes import find_sae
 

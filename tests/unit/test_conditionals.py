@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cofire.common.arrays import Array, Bools, Floats, Ints32, Singles
+from cofire.common.files import write_parquet
 from cofire.ingest import conditionals
 from cofire.ingest.capture_dir import Shard
 from cofire.ingest.conditionals import (
@@ -25,14 +26,12 @@ from cofire.ingest.conditionals import (
     edge_blocks,
     join_blocks,
 )
-from cofire.ingest.files import write_parquet
 from cofire.ingest.histograms import aligned_bins
 
-Floats = npt.NDArray[np.float64]
-Edges = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+Edges = tuple[Ints32, Ints32]
 
 
-def shard_of(activations: npt.NDArray[Any]) -> Shard:
+def shard_of(activations: Array) -> Shard:
     """Return dense activations [R, N], 0 where a latent is off, as a shard."""
     fires = activations > 0
     rows = len(activations)
@@ -42,7 +41,7 @@ def shard_of(activations: npt.NDArray[Any]) -> Shard:
     return Shard(zeros, np.arange(rows, dtype=np.int32), zeros, indptr, indices, activations[fires].astype(np.float32))
 
 
-def world(seed: int, rows: int = 300, n: int = 11) -> tuple[npt.NDArray[np.float32], dict[str, Floats]]:
+def world(seed: int, rows: int = 300, n: int = 11) -> tuple[Singles, dict[str, Floats]]:
     """Return random activations [rows, n] of very different scales, some latents dead, always on or without mu."""
     rng = np.random.default_rng(seed)
     share = rng.choice([0.0, 0.01, 0.2, 0.5, 1.0], n, p=[0.1, 0.1, 0.3, 0.4, 0.1])
@@ -62,27 +61,25 @@ def some_edges(seed: int, n: int, share: float) -> Edges:
     return a.astype(np.int32), b.astype(np.int32)
 
 
-def counted(parts: list[npt.NDArray[Any]], edges: Edges, known: dict[str, Floats], **more: Any) -> ConditionalCounter:
+def counted(parts: list[Array], edges: Edges, known: dict[str, Floats], **more: Any) -> ConditionalCounter:
     counter = ConditionalCounter(len(known["mu"]), *edges, **known, **more)
     for part in parts:
         counter.add(shard_of(part))
     return counter
 
 
-def brute_row(
-    activations: npt.NDArray[Any], i: int, j: int, known: dict[str, Floats]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def brute_row(activations: Array, i: int, j: int, known: dict[str, Floats]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what one row of the table must hold: what is exact, and what is rounded."""
     x, y = activations[:, i].astype(np.float64), activations[:, j].astype(np.float64)
     theta, mu, low_i, low_j = known["threshold"][i], known["mu"][i], known["main_low"][i], known["main_low"][j]
     on, off = (x > 0) & (y > 0), (x > 0) & (y <= 0)
     main = on & (y >= low_j)
 
-    def histogram(rows: npt.NDArray[np.bool_]) -> list[int]:
+    def histogram(rows: Bools) -> list[int]:
         bins, _ = aligned_bins(x[rows], np.full(rows.sum(), theta), np.full(rows.sum(), mu))
         return np.bincount(bins // 4, minlength=64).tolist()
 
-    def mean(rows: npt.NDArray[np.bool_]) -> float | None:
+    def mean(rows: Bools) -> float | None:
         return float(x[rows].mean()) if rows.any() else None
 
     # Three tokens of nearly equal small values: what is left of their differences in fixed point decides.
@@ -105,7 +102,7 @@ def brute_row(
     return exact, rounded
 
 
-def check(table: pa.Table, activations: npt.NDArray[Any], edges: Edges, known: dict[str, Floats]) -> None:
+def check(table: pa.Table, activations: Array, edges: Edges, known: dict[str, Floats]) -> None:
     assert table.schema == SCHEMA
     rows = table.to_pylist()
     both = list(zip(*[e.tolist() for e in edges], strict=True))

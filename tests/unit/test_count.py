@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from builders import arrays_of, make_capture, random_arrays
+from cofire.common.files import exclusive
 from cofire.errors import CaptureError
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.files import exclusive
 from cofire.ingest.measures import pair_measures
 from cofire.ingest.table_files import read_table, table_infos
 from cofire.schema.tables import CONDITIONALS, CONTEXTS, EDGES, LATENTS, TOKENS

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from cofire.ingest.files import TENSORS_PART, write_tensors, write_text
+from cofire.common.files import TENSORS_PART, write_tensors, write_text
 from cofire.ingest.manifest import MANIFEST
 from cofire.ingest.resume import WEIGHTS, clear
 from differing import files_of

@@ -228,7 +228,7 @@ def test_force_over_a_directory_with_something_of_the_system(tmp_path: Path) -> 
 
 
 def test_two_writers_of_one_capture(tmp_path: Path) -> None:
-    from cofire.ingest.files import exclusive
+    from cofire.common.files import exclusive
 
     (tmp_path / "out").mkdir()
     with exclusive(tmp_path / "out"), pytest.raises(CaptureError, match="another cofire"):

@@ -15,7 +15,7 @@ SOURCES = Path(__file__).parents[2] / "src"
 ORDER = {
     "cofire": [
         {"errors"},
-        {"schema"},
+        {"schema", "common"},
         {"ingest", "settings"},
         {"analysis", "worlds"},
         {"store"},

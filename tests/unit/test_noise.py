@@ -249,7 +249,7 @@ def test_shards_and_the_limit_of_checked_firings_change_nothing(
 
 
 def test_the_sample_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cofire.ingest.hashing import place_hash
+    from cofire.common.hashing import place_hash
 
     world = make(8)
     monkeypatch.setattr("cofire.ingest.noise.SAMPLE", 600)

@@ -6,21 +6,19 @@ import random
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cofire.common.arrays import Array
 from cofire.errors import CaptureError
 from cofire.ingest import pairs_cpu
 from cofire.ingest.pairs import PairBlock, PairCounter, SavedPairs, pair_counter, write_pairs
 from cofire.ingest.pairs_cpu import CpuPairCounter
 
-Array = npt.NDArray[Any]
 # A slab of one row and rows of sparse runs; a triangle and small slabs; one slab.
 MEMORIES = [1, 3000, 20_000, 10**8]
 

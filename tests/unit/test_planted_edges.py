@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.sparse as sp
 
+from cofire.common.arrays import Array
 from cofire.ingest.denoise import denoised, interference
 from cofire.ingest.expected import ONE, expected_joint
 from cofire.ingest.noise import noise_moments
@@ -20,7 +19,6 @@ from cofire.ingest.significance import benjamini_hochberg, log_odds_error, poiss
 from cofire.ingest.strata import StratumCounter
 from cofire.worlds import DEV_SEEDS, TEST_SEEDS, Encoded, World, bursty, crowd, planted_pairs
 
-Array = npt.NDArray[Any]
 FDR, MIN_LOG_ODDS, MIN_COUNT = 0.01, 1.0, 20
 MEMORY = 64 * 1024**2
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cofire.analysis.processes as module
-from cofire.analysis.processes import make_parts
+import cofire.common.processes as module
+from cofire.common.processes import make_parts
 from part_jobs import Numbers, Watched
 from processes import below, left_of
 
@@ -33,7 +33,7 @@ def makers(job: Numbers) -> dict[int, int]:
 
 
 def helpers() -> list[int]:
-    return [pid for pid, line in below(os.getpid()).items() if "cofire.analysis.helper" in line]
+    return [pid for pid, line in below(os.getpid()).items() if "cofire.common.process_helper" in line]
 
 
 def test_the_parts_are_dealt_out(tmp_path, caplog):

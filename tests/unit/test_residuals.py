@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from builders import make_capture, random_arrays
+from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError
 from cofire.ingest.capture import capture as capture_text
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.encode import Encoded, select_residuals
-from cofire.ingest.hashing import place_hash
 from cofire.ingest.import_activations import import_activations
 from cofire.ingest.residuals import residual_sample, sampled, to_half, to_single
 from cofire.ingest.resume import clear, verify

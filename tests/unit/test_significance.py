@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
+from cofire.common.arrays import Array
 from cofire.ingest.significance import (
     LARGE,
     benjamini_hochberg,
@@ -20,8 +19,6 @@ from cofire.ingest.significance import (
     stratified_log_odds,
     z_score,
 )
-
-Array = npt.NDArray[Any]
 
 
 def tail_by_summing(k: int, mean: float) -> float:

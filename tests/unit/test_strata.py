@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cofire.common.arrays import Array
 from cofire.errors import CaptureError, InputError
 from cofire.ingest import strata as strata_module
 from cofire.ingest.expected import ONE, expected_joint
 from cofire.ingest.strata import Strata, StratumCounter, token_strata
 
-Array = npt.NDArray[Any]
 LARGE = 10**9
 
 

@@ -22,6 +22,8 @@ from cofire.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from cofire.common.arrays import Ints
+
 
 def adjusted_mutual_information(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Return the adjusted mutual information of two partitions, with the arithmetic mean of the entropies.
@@ -56,12 +58,12 @@ def adjusted_mutual_information(first: npt.ArrayLike, second: npt.ArrayLike) -> 
     return (information - chance) / (entropy - chance)
 
 
-def _entropy(sizes: npt.NDArray[np.int64]) -> float:
+def _entropy(sizes: Ints) -> float:
     share = sizes / sizes.sum()
     return float(-(share * np.log(share)).sum())
 
 
-def _expected_information(one: npt.NDArray[np.int64], two: npt.NDArray[np.int64]) -> float:
+def _expected_information(one: Ints, two: Ints) -> float:
     """Return the mean mutual information of two random partitions with these cluster sizes."""
     n = int(one.sum())
     sizes_one, often_one = np.unique(one, return_counts=True)

@@ -17,9 +17,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from cofire.analysis.settings import AnalysisSettings
+from cofire.common.files import exclusive
 from cofire.errors import InputError
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.files import exclusive
 from cofire.ingest.table_files import (
     capture_digest,
     digest,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pyarrow as pa
 
+    from cofire.common.arrays import Floats, Singles
     from cofire.ingest.capture_dir import CaptureDir, Shard
 
 
@@ -29,8 +29,8 @@ class ClearValues:
         values: returns float32 [nnz], a shard's activations less known interference; None to take them as they are.
     """
 
-    floor: npt.NDArray[np.float64] | None
-    values: Callable[[Shard], npt.NDArray[np.float32]] | None
+    floor: Floats | None
+    values: Callable[[Shard], Singles] | None
 
 
 def clear_values(capture: CaptureDir, latents: pa.Table) -> ClearValues:

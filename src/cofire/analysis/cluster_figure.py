@@ -22,13 +22,12 @@ from matplotlib.path import Path
 
 from cofire.analysis.figures import BLUE, DPI, INK, ORANGE, WIDTH
 from cofire.analysis.visible import drawable, visible_token
+from cofire.common.arrays import Floats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
-    Floats = npt.NDArray[np.float64]
+    Floats = Floats
     Box = tuple[float, float, float, float]
 
 MAX_LABELLED_EDGES = 15

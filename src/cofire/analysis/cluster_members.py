@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pyarrow as pa
 
+    from cofire.common.arrays import Ints
 
-def cluster_members(clusters: pa.Table, members: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
+
+def cluster_members(clusters: pa.Table, members: pa.Table) -> dict[str, Ints]:
     """Return the latents of each cluster, ascending: a coarser cluster has those of all clusters under it.
 
     Args:

@@ -15,20 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cofire.analysis.bits import lowest, ones
 from cofire.analysis.structure import MIN_SIZE, NUMBERS
-from cofire.ingest.pairs_kernels import compiled
+from cofire.common.compiled import compiled, lowest, ones
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Floats, Ints
 
 CLIQUE_WORK = 1_000_000
 """Nodes coloured after which the search for one cluster's largest clique is given up (some 20 ms)."""
 
 
-def cluster_numbers(
-    community: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def cluster_numbers(community: Ints, ends: Ints, weights: Floats) -> tuple[Ints, Ints, Floats]:
     """Describe the clusters of a partition that have four latents and more.
 
     Args:

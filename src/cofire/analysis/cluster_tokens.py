@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.hashing import place_hash
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from cofire.common.arrays import Array, Bools, Floats, Ints, Ints32, Singles
     from cofire.ingest.capture_dir import CaptureDir, Shard
 
-    Ints = npt.NDArray[np.int64]
-    Singles = npt.NDArray[np.float32]
+    Ints = Ints
+    Singles = Singles
 
 MOST = 5000
 """Tokens kept for one cluster."""
@@ -56,8 +55,8 @@ class ClusterTokens:
 
     members: Ints
     row: Ints
-    document: npt.NDArray[np.int32]
-    position: npt.NDArray[np.int32]
+    document: Ints32
+    position: Ints32
     firings: Any
     tokens: int
 
@@ -75,7 +74,7 @@ def cluster_tokens(
     least: int = 2,
     greatest: int | None = None,
     most: int = MOST,
-    floor: npt.NDArray[np.float64] | None = None,
+    floor: Floats | None = None,
     values: Callable[[Shard], Singles] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, ClusterTokens]:
@@ -114,7 +113,7 @@ def shared_and_alone(
     *,
     most: int = MOST,
     most_alone: int = MOST_ALONE,
-    floor: npt.NDArray[np.float64] | None = None,
+    floor: Floats | None = None,
     values: Callable[[Shard], Singles] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, ClusterTokens], dict[str, ClusterTokens]]:
@@ -148,7 +147,7 @@ def _gathered(
     capture: CaptureDir,
     members: Mapping[str, Ints],
     sorts: tuple[_Sort, ...],
-    floor: npt.NDArray[np.float64] | None,
+    floor: Floats | None,
     values: Callable[[Shard], Singles] | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, ClusterTokens]]:
@@ -218,7 +217,7 @@ class _Sought:
         return self.key(cluster, latent) - self.starts[cluster]
 
 
-def _firing(shard: Shard, activations: Singles, fires: npt.NDArray[np.bool_], sought: _Sought) -> tuple[Any, Any]:
+def _firing(shard: Shard, activations: Singles, fires: Bools, sought: _Sought) -> tuple[Any, Any]:
     """Return the firings of a shard, CSR [R, N], and _ONE for each member of a cluster that fires, and the sum of their
     latents, COO [R, C] int64.
     """
@@ -239,8 +238,8 @@ class _Kept:
     sort: _Sort
     tokens: Ints = field(init=False)
     # Per kept token: group, hash, row in the capture, document, position; per firing: token, latent, activation.
-    _tokens: list[tuple[npt.NDArray[Any], ...]] = field(default_factory=list)
-    _firings: list[tuple[npt.NDArray[Any], ...]] = field(default_factory=list)
+    _tokens: list[tuple[Array, ...]] = field(default_factory=list)
+    _firings: list[tuple[Array, ...]] = field(default_factory=list)
     _waiting: int = 0
     _pruned: int = 0
 

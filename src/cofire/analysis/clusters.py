@@ -49,9 +49,10 @@ from cofire.errors import InputError
 from cofire.schema.tables import CLUSTERS, MEMBERS
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
+
+    from cofire.common.arrays import Floats, Ints, Ints32
 
 LONG = 8.0
 """Highest / lowest resolution of the plateau that makes the finest level, at the least. In 135 planted graphs
@@ -90,8 +91,8 @@ class _Level:
     """Clusters of one level: labels [n], -1 for latents that are in none; stability by label."""
 
     resolution: float
-    labels: npt.NDArray[np.int64]
-    stability: npt.NDArray[np.float64] | None
+    labels: Ints
+    stability: Floats | None
 
 
 def find_clusters(
@@ -235,7 +236,7 @@ def _whole(found: Sweep) -> Plateau:
     return Plateau(0, len(within) - 1, low, high, float(np.concatenate([within, between]).mean()))
 
 
-def _stability(labels: npt.NDArray[np.int64], runs: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+def _stability(labels: Ints, runs: Ints32) -> Floats:
     """Return of each cluster the mean over the runs [R, n] of its best Jaccard overlap with a cluster of the run."""
     held = labels >= 0
     sizes = np.bincount(labels[held])
@@ -252,11 +253,11 @@ def _stability(labels: npt.NDArray[np.int64], runs: npt.NDArray[np.int32]) -> np
 
 def _described(
     sae_uid: str,
-    latents: npt.NDArray[np.int64],
-    a: npt.NDArray[np.int64],
-    b: npt.NDArray[np.int64],
-    log_odds: npt.NDArray[np.float64],
-    ends: npt.NDArray[np.int64],
+    latents: Ints,
+    a: Ints,
+    b: Ints,
+    log_odds: Floats,
+    ends: Ints,
     levels: list[_Level],
     seed: int,
 ) -> tuple[pa.Table, pa.Table]:
@@ -314,9 +315,7 @@ def _numbers(shape: Structure) -> dict[str, Any]:
     }
 
 
-def _positive_edges(
-    edges: pa.Table | pd.DataFrame, *, with_error: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _positive_edges(edges: pa.Table | pd.DataFrame, *, with_error: bool) -> tuple[Ints, Ints, Floats, Floats]:
     """Return a, b, log_odds, log_odds_se [m] of the edges with log_odds > 0, a < b, sorted by (a, b).
 
     The errors are 0 when they are not asked for.
@@ -355,12 +354,12 @@ def _positive_edges(
 
 def _leiden(
     n: int,
-    ends: npt.NDArray[np.int64],
-    log_odds: npt.NDArray[np.float64],
+    ends: Ints,
+    log_odds: Floats,
     resolution: float,
     objective: Objective,
     seed: int,
-) -> npt.NDArray[np.int64]:
+) -> Ints:
     """Return the community number of each of n nodes, by leidenalg."""
     import igraph
     import leidenalg
@@ -378,7 +377,7 @@ def _leiden(
     return np.asarray(partition.membership, dtype=np.int64)
 
 
-def _groups(number: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> dict[int, npt.NDArray[np.int64]]:
+def _groups(number: Ints, items: Ints) -> dict[int, Ints]:
     """Group `items` [k] by `number` [k], the order inside a group kept."""
     order = np.argsort(number, kind="stable")
     numbers, starts = np.unique(number[order], return_index=True)
@@ -387,7 +386,7 @@ def _groups(number: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> dict
     return dict(zip(numbers.tolist(), parts, strict=False))
 
 
-def _uid(sae_uid: str, indices: npt.NDArray[np.int64]) -> str:
+def _uid(sae_uid: str, indices: Ints) -> str:
     """Name a cluster after its members (ascending), so that a re-run and a re-load find the same node."""
     text = ",".join(str(i) for i in indices.tolist())
     return f"{sae_uid}/c-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

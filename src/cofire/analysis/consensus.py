@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import scipy.sparse as sp
+
+    from cofire.common.arrays import Array, Floats, Ints
 
 BLOCK = 1 << 23
 """Most products that one step of the co-association makes: some 100 MB."""
 
 
-def consensus(
-    partitions: npt.NDArray[Any], *, atoms: npt.NDArray[np.int64] | None = None, seed: int = 0
-) -> npt.NDArray[np.int64]:
+def consensus(partitions: Array, *, atoms: Ints | None = None, seed: int = 0) -> Ints:
     """Return the median of partitions.
 
     Memory: the co-association is made in blocks of rows of at most BLOCK products each (or one row); what stays are the
@@ -72,7 +71,7 @@ def consensus(
     return by_appearance(np.asarray(found.membership, dtype=np.int64)[atoms])
 
 
-def by_appearance(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def by_appearance(labels: Ints) -> Ints:
     """Number clusters [n] from 0 on in the order in which they appear."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
@@ -80,7 +79,7 @@ def by_appearance(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return rank[inverse]
 
 
-def _together_in_all(partitions: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _together_in_all(partitions: Array) -> Ints:
     """Return the atom of each latent."""
     atoms = np.zeros(partitions.shape[1], dtype=np.int64)
     for labels in partitions:
@@ -88,7 +87,7 @@ def _together_in_all(partitions: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return atoms
 
 
-def _incidence(partitions: npt.NDArray[Any], atoms: npt.NDArray[np.int64], part: npt.NDArray[np.int64]) -> sp.csr_array:
+def _incidence(partitions: Array, atoms: Ints, part: Ints) -> sp.csr_array:
     """Return how many latents of an atom are in a cluster: a row an atom, a column a run's cluster within one part.
 
     The product with its transpose has a number for each two atoms of one part that a run puts together.
@@ -104,7 +103,7 @@ def _incidence(partitions: npt.NDArray[Any], atoms: npt.NDArray[np.int64], part:
     return sp.coo_array((ones, (np.tile(atoms, runs), column)), shape=(len(part), len(used))).tocsr()
 
 
-def _products(where: sp.csr_array) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Any]]:
+def _products(where: sp.csr_array) -> Iterator[tuple[Ints, Ints, Any]]:
     """Yield (atoms a, atoms b, pairs of latents together over the runs), a block of rows a at a time."""
     fill = np.bincount(where.indices, minlength=where.shape[1])
     upto = np.cumsum(np.add.reduceat(fill[where.indices], where.indptr[:-1]))
@@ -117,7 +116,7 @@ def _products(where: sp.csr_array) -> Iterator[tuple[npt.NDArray[np.int64], npt.
         low = high
 
 
-def _components(where: sp.csr_array, sizes: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.int64]:
+def _components(where: sp.csr_array, sizes: Ints, least: float) -> Ints:
     """Return the component of each atom in the graph of the atom pairs that `least` runs and more put together."""
     import scipy.sparse as sp
     from scipy.sparse.csgraph import connected_components
@@ -132,7 +131,7 @@ def _components(where: sp.csr_array, sizes: npt.NDArray[np.int64], least: float)
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _pairs(where: sp.csr_array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _pairs(where: sp.csr_array) -> tuple[Ints, Ints, Floats]:
     """Return the atom pairs a < b, ascending, and over the runs the pairs of latents together."""
     kept = []
     for a, b, together in _products(where):

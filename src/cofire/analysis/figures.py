@@ -15,10 +15,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
+from cofire.common.arrays import Floats, Ints
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#9A9A9A"
 PALE_BLUE, INK, DPI = "#A9CCE3", "#222222", 200
@@ -74,7 +75,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def firing_frequency(frequency: npt.NDArray[np.float64]) -> Figure:
+def firing_frequency(frequency: Floats) -> Figure:
     """Draw the density of log10 of the firing frequency of the live latents: [k] float > 0, k >= 1."""
     figure, axes = _chart(2.9)
     exponents = np.log10(frequency)
@@ -88,7 +89,7 @@ def firing_frequency(frequency: npt.NDArray[np.float64]) -> Figure:
     return figure
 
 
-def activation_histograms(panels: Sequence[tuple[str, str, npt.NDArray[np.float64]]]) -> Figure:
+def activation_histograms(panels: Sequence[tuple[str, str, Floats]]) -> Figure:
     """Draw one panel per latent: (heading, line of top tokens, [256] counts over u in [0, 4)), 1 to 6 of them."""
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(WIDTH, 0.4 + 1.75 * rows), layout="constrained")
@@ -114,7 +115,7 @@ def activation_histograms(panels: Sequence[tuple[str, str, npt.NDArray[np.float6
     return figure
 
 
-def cluster_sizes(sizes: npt.NDArray[np.int64], structures: Sequence[str]) -> Figure:
+def cluster_sizes(sizes: Ints, structures: Sequence[str]) -> Figure:
     """Draw how many clusters have each size, stacked by structure: [k] int >= 2 and [k] labels, k >= 1."""
     figure, axes = _chart(2.9)
     low, labels = _size_classes(int(sizes.max()))
@@ -141,7 +142,7 @@ def cluster_sizes(sizes: npt.NDArray[np.int64], structures: Sequence[str]) -> Fi
     return figure
 
 
-def edge_strength(count: npt.NDArray[np.int64], log_odds: npt.NDArray[np.float64]) -> Figure:
+def edge_strength(count: Ints, log_odds: Floats) -> Figure:
     """Draw log_odds against the joint count of each edge: [m] int >= 1 and [m] float, m >= 1."""
     figure, axes = _chart(3.2)
     if len(count) > MANY_EDGES:
@@ -171,7 +172,7 @@ def _chart(height: float) -> tuple[Figure, Any]:
     return figure, figure.subplots()
 
 
-def _size_classes(largest: int) -> tuple[npt.NDArray[np.int64], list[str]]:
+def _size_classes(largest: int) -> tuple[Ints, list[str]]:
     """Return the lowest size and the label of each class: single sizes to 16, or to 8 and then doubling."""
     if largest <= 16:
         low = list(range(2, largest + 1))

@@ -15,12 +15,12 @@ import numpy as np
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pyarrow as pa
 
+    from cofire.common.arrays import Bools, Floats, Ints
     from cofire.ingest.capture_dir import CaptureDir
 
-    Floats = npt.NDArray[np.float64]
+    Floats = Floats
 
 MIN_ALONE = 10
 """Tokens alone from which a member's own mean is taken: of activations with a spread of .5 it then errs by .16."""
@@ -45,9 +45,9 @@ class KnownLatents:
     """
 
     mu: Floats
-    is_mode: npt.NDArray[np.bool_]
+    is_mode: Bools
     floor: Floats
-    firings: npt.NDArray[np.int64]
+    firings: Ints
 
 
 def known_latents(capture: CaptureDir, latents: pa.Table) -> KnownLatents:
@@ -90,12 +90,12 @@ class FullStrength:
     """
 
     value: Floats
-    by_mode: npt.NDArray[np.bool_]
+    by_mode: Bools
     alone: Floats
-    tokens_alone: npt.NDArray[np.int64]
+    tokens_alone: Ints
 
 
-def full_strength(alone: Any, mu: Floats, is_mode: npt.NDArray[np.bool_], floor: Floats) -> FullStrength:
+def full_strength(alone: Any, mu: Floats, is_mode: Bools, floor: Floats) -> FullStrength:
     """Return the full strength of n members.
 
     Args:

@@ -26,8 +26,10 @@ from cofire.analysis.full_strength import MIN_ALONE, full_strength
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
+    from cofire.common.arrays import Bools, Floats, Ints
+
+    Floats = Floats
+    Ints = Ints
 
 MOST_MEMBERS = 2000
 """Members up to which the correlation is taken: it holds a dozen arrays of n x n numbers at once, 400 MB here."""
@@ -75,7 +77,7 @@ def function_evidence(
     *,
     tokens: int,
     mu: Floats,
-    is_mode: npt.NDArray[np.bool_],
+    is_mode: Bools,
     floor: Floats,
     firings: Ints,
 ) -> Evidence:
@@ -113,7 +115,7 @@ def function_evidence(
     )
 
 
-def _sums(shared: Floats, full: Floats, fires: npt.NDArray[np.bool_]) -> Floats:
+def _sums(shared: Floats, full: Floats, fires: Bools) -> Floats:
     """Return s of each token, [R]; NaN where a member fires whose full strength is unknown."""
     unknown = ~(full > 0)
     sums = shared @ np.where(unknown, 0.0, 1 / np.where(unknown, 1.0, full))
@@ -121,7 +123,7 @@ def _sums(shared: Floats, full: Floats, fires: npt.NDArray[np.bool_]) -> Floats:
     return np.asarray(sums, np.float64)
 
 
-def _excess_alone(shared: Floats, alone_mean: Floats, fires: npt.NDArray[np.bool_]) -> float | None:
+def _excess_alone(shared: Floats, alone_mean: Floats, fires: Bools) -> float | None:
     known = ~np.isnan(alone_mean)
     if fires[:, known].sum() < 0.5 * fires.sum():
         return None
@@ -133,7 +135,7 @@ def _excess_alone(shared: Floats, alone_mean: Floats, fires: npt.NDArray[np.bool
     return _median((sums - 1) / (number[some] - 1))
 
 
-def _magnitude_r(shared: Floats, fires: npt.NDArray[np.bool_]) -> float | None:
+def _magnitude_r(shared: Floats, fires: Bools) -> float | None:
     """Return the mean correlation of two members given both fire, by sums over tokens as matrix products."""
     if shared.shape[1] > MOST_MEMBERS:
         return None
@@ -179,7 +181,7 @@ def _spread(shared: Floats, alone: Any, alone_count: Ints, weight: Ints) -> floa
     return _mean(np.sqrt(variance) / mean, weight[known])
 
 
-def _containment(fires: npt.NDArray[np.bool_], tokens: int, firings: Ints) -> float | None:
+def _containment(fires: Bools, tokens: int, firings: Ints) -> float | None:
     # Whole numbers below 2^24, so float32 holds them.
     on = fires.astype(np.float32)
     most = np.zeros(len(firings))

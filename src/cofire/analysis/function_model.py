@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from cofire.analysis.function_evidence import Evidence
+    from cofire.common.arrays import Floats
 
-    Floats = npt.NDArray[np.float64]
+    Floats = Floats
 
 CLASSES = ("composition", "ambiguity", "hierarchy")
 

@@ -30,13 +30,12 @@ from cofire.analysis.twins import without_twins
 from cofire.schema.cluster_tables import CLUSTER_FUNCTIONS
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pyarrow as pa
 
+    from cofire.common.arrays import Ints
     from cofire.ingest.capture_dir import CaptureDir
 
-    Ints = npt.NDArray[np.int64]
+    Ints = Ints
 
 
 def cluster_functions(

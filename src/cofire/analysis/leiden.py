@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Floats, Ints
 
 Objective = Literal["cpm", "modularity"]
 
 
 def leiden(
     graph: Any,
-    weights: npt.NDArray[np.float64],
+    weights: Floats,
     *,
     resolution: float,
     seed: int,
     objective: Objective = "cpm",
     iterations: int = 2,
-) -> npt.NDArray[np.int64]:
+) -> Ints:
     """Partition a graph with igraph's Leiden.
 
     The result depends on the arguments alone. igraph's random numbers are seeded for the whole process: do not run two

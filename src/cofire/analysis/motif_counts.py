@@ -28,11 +28,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cofire.analysis.bits import lowest, ones
-from cofire.ingest.pairs_kernels import compiled
+from cofire.common.compiled import compiled, lowest, ones
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Ints
 
 MAX_CLIQUES = 20_000_000
 """Cliques that are looked at for a latent that makes a larger one: some tenths of a second's work."""
@@ -40,7 +39,7 @@ MAX_CLIQUES = 20_000_000
 Counts = dict[tuple[str, int], int | None]
 
 
-def count_motifs(n: int, ends: npt.NDArray[np.int64], *, largest_clique: int = 6) -> Counts:
+def count_motifs(n: int, ends: Ints, *, largest_clique: int = 6) -> Counts:
     """Count the motifs of a simple graph.
 
     Args:

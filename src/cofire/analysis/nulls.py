@@ -36,17 +36,18 @@ from cofire.analysis.cluster_members import cluster_members
 from cofire.analysis.cluster_numbers import cluster_numbers
 from cofire.analysis.leiden import Objective, leiden
 from cofire.analysis.motif_counts import Counts, count_motifs
-from cofire.analysis.processes import Tick, make_parts
 from cofire.analysis.rewire import rewire, strata_of
 from cofire.analysis.structure import MIN_SIZE, NUMBERS
+from cofire.common.files import write_atomically
+from cofire.common.processes import Tick, make_parts
 from cofire.errors import InputError
-from cofire.ingest.files import write_atomically
 from cofire.schema.tables import CLUSTER_NULLS, MOTIF_COUNTS
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
+
+    from cofire.common.arrays import Floats, Ints
 
 LEAST_POOL = 50
 """Null clusters up to which neighbouring sizes are taken in."""
@@ -86,25 +87,25 @@ class Nulls:
 class _Graph:
     """The graph of an SAE: its latents, ends [m, 2] as positions among them, weights and strata."""
 
-    latents: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float64]
-    stratum: npt.NDArray[np.int64]
+    latents: Ints
+    ends: Ints
+    weights: Floats
+    stratum: Ints
 
 
 @dataclass(frozen=True)
 class _Drawn:
     """What one rewired graph gave: per null cluster its level's place and size, and its numbers [k, 7]; the motifs."""
 
-    level: npt.NDArray[np.int64]
-    size: npt.NDArray[np.int64]
-    numbers: npt.NDArray[np.float64]
+    level: Ints
+    size: Ints
+    numbers: Floats
     motifs: Counts
 
 
 def cluster_nulls(
     edges: pa.Table | pd.DataFrame,
-    firing_count: npt.NDArray[np.int64],
+    firing_count: Ints,
     clusters: pa.Table,
     members: pa.Table,
     *,
@@ -184,7 +185,7 @@ def _ladder(levels: list[float]) -> list[float]:
     return sorted({*levels, *(lowest / step for step in LADDER)}, reverse=True) if levels else []
 
 
-def _graph(edges: pa.Table | pd.DataFrame, firing_count: npt.NDArray[np.int64]) -> _Graph:
+def _graph(edges: pa.Table | pd.DataFrame, firing_count: Ints) -> _Graph:
     log_odds = np.asarray(edges["log_odds"], dtype=np.float64)
     keep = log_odds > 0
     pairs = np.stack([np.asarray(edges[name], dtype=np.int64)[keep] for name in ("a", "b")], axis=1)
@@ -200,9 +201,7 @@ def _graph(edges: pa.Table | pd.DataFrame, firing_count: npt.NDArray[np.int64]) 
     return _Graph(latents, np.searchsorted(latents, pairs[order]), log_odds[keep][order], stratum)
 
 
-def _observed(
-    graph: _Graph, clusters: pa.Table, members: pa.Table
-) -> list[tuple[str, float, int, npt.NDArray[np.float64]]]:
+def _observed(graph: _Graph, clusters: pa.Table, members: pa.Table) -> list[tuple[str, float, int, Floats]]:
     """Return (uid, resolution, size, numbers [7]) of every cluster; NaN where a number is undefined."""
     of = cluster_members(clusters, members)
     found = {}
@@ -247,7 +246,7 @@ _NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, len(NUMBE
 
 @dataclass(frozen=True)
 class _Rewired:
-    """The figures of each rewired graph, each a file in `folder` (a job of cofire.analysis.processes)."""
+    """The figures of each rewired graph, each a file in `folder` (a job of cofire.common.processes)."""
 
     graph: _Graph
     resolutions: list[float]
@@ -314,7 +313,7 @@ class _Pool:
         np.add.at(self.found, (drawn.level, drawn.size), 1)
         np.add.at(self.sums, (drawn.level, drawn.size), np.stack([known, values, values**2], axis=1))
 
-    def of_size(self, level: int, size: int) -> tuple[int, int, npt.NDArray[np.float64]]:
+    def of_size(self, level: int, size: int) -> tuple[int, int, Floats]:
         """Return the level whose null clusters count as of equal size, how many those are, and their sums [3, 7]."""
         best = (level, 0, np.zeros((3, len(NUMBERS))))
         for lower in range(level, len(self.found)):
@@ -328,9 +327,7 @@ class _Pool:
         return best
 
 
-def _row(
-    uid: str, pool: _Pool, resolutions: list[float], level: int, size: int, values: npt.NDArray[np.float64]
-) -> dict[str, Any]:
+def _row(uid: str, pool: _Pool, resolutions: list[float], level: int, size: int, values: Floats) -> dict[str, Any]:
     """Return a cluster's row of cluster_nulls."""
     taken, many, sums = pool.of_size(level, size) if size >= MIN_SIZE else (level, 0, np.zeros((3, len(NUMBERS))))
     row: dict[str, Any] = {"cluster": uid, "null_clusters": many}

@@ -16,8 +16,8 @@ import numpy as np
 
 from cofire.analysis.report_parts import COLUMNS, Picture, ReportData
 from cofire.analysis.templates import render
+from cofire.common.files import write_atomically, write_text
 from cofire.errors import InputError
-from cofire.ingest.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ import numpy as np
 from cofire.analysis.report_cluster_pictures import cluster_page_pictures
 from cofire.analysis.templates import render
 from cofire.analysis.visible import visible_line, visible_token
+from cofire.common.files import write_atomically, write_text
 from cofire.errors import InputError
-from cofire.ingest.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

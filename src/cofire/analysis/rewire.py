@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cofire.ingest.pairs_kernels import compiled
+from cofire.common.compiled import compiled
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Floats, Ints
 
 SWAPS = 5
 """Attempted swaps an edge. Milo and others (2003, cond-mat/0312028) found 100 to be more than adequate; here the share
@@ -32,13 +32,13 @@ STRATA = 4
 
 
 def rewire(
-    ends: npt.NDArray[np.int64],
-    weights: npt.NDArray[np.float64],
-    stratum: npt.NDArray[np.int64],
+    ends: Ints,
+    weights: Floats,
+    stratum: Ints,
     *,
     seed: tuple[int, ...],
     swaps: int = SWAPS,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[Ints, Floats]:
     """Return a rewired simple graph.
 
     Args:
@@ -72,7 +72,7 @@ def rewire(
     return found[order], new[order]
 
 
-def strata_of(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def strata_of(counts: Ints) -> Ints:
     """Return the quartile, 0..STRATA - 1, of each firing count among all of them; equal counts share one."""
     if not len(counts):
         return np.zeros(0, dtype=np.int64)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Ints
 
 Label = Literal["hub_and_spoke", "clique", "path", "core_periphery", "mixed", "too_small"]
 
@@ -57,7 +57,7 @@ class Shape:
     core: tuple[int, ...]
 
 
-def shape_of(n: int, ends: npt.NDArray[np.int64]) -> Shape:
+def shape_of(n: int, ends: Ints) -> Shape:
     """Name a simple graph.
 
     Args:
@@ -125,7 +125,7 @@ def _noisy(n: int, m: int, template: int, missing: int) -> float:
     return -equally - _log_choose(template, missing) - _log_choose(others, added)
 
 
-def _core_periphery(n: int, m: int, inside: npt.NDArray[np.int64], across: npt.NDArray[np.int64]) -> tuple[int, float]:
+def _core_periphery(n: int, m: int, inside: Ints, across: Ints) -> tuple[int, float]:
     """Return the best size of the core, k, and its score: 2 <= k <= n / 3 latents that meet each other and all the
     others, which do not meet. A larger core would be a clique with a few edges missing, a single latent a star's hub.
     """
@@ -143,7 +143,7 @@ def _core_periphery(n: int, m: int, inside: npt.NDArray[np.int64], across: npt.N
     return best
 
 
-def _blocks(n: int, m: int, inside: npt.NDArray[np.int64], across: npt.NDArray[np.int64]) -> float:
+def _blocks(n: int, m: int, inside: Ints, across: Ints) -> float:
     """Return the log likelihood of the best split of the latents, by degree, into two blocks of any densities."""
     best = -math.inf
     for k in range(1, n):

@@ -32,8 +32,10 @@ from cofire.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
+    from cofire.common.arrays import Floats, Ints
+
+    Floats = Floats
+    Ints = Ints
 
 SHUFFLES = 99
 

@@ -24,6 +24,8 @@ from cofire.schema.cluster_tables import NUMBERS
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from cofire.common.arrays import Array, Floats, Ints
+
 __all__ = ["MAX_CLIQUE_WORK", "MIN_SIZE", "NUMBERS", "Label", "Role", "Structure", "structure"]
 
 Role = Literal["hub", "spoke", "core", "member"]
@@ -66,7 +68,7 @@ class Structure:
     core_periphery: float | None
     max_clique_share: float | None
     gini: float | None
-    strength: npt.NDArray[np.float64]
+    strength: Floats
     roles: tuple[Role, ...]
 
 
@@ -125,9 +127,7 @@ def structure(members: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, weight
     )
 
 
-def _checked(
-    nodes: npt.NDArray[np.int64], pairs: npt.NDArray[Any], weight: npt.ArrayLike
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _checked(nodes: Ints, pairs: Array, weight: npt.ArrayLike) -> tuple[Ints, Floats]:
     """Return the edges as positions [m, 2] in `nodes`, low first, and the weights [m] as float64."""
     weights = np.asarray(weight, dtype=np.float64)
     order = np.argsort(nodes, kind="stable")
@@ -146,7 +146,7 @@ def _checked(
     return ends, weights
 
 
-def _strength_centralization(strength: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float | None:
+def _strength_centralization(strength: Floats, weights: Floats) -> float | None:
     n = len(strength)
     if not len(weights):
         return None
@@ -166,7 +166,7 @@ def _core_periphery(n: int, m: int, hub: int) -> float | None:
     return (pairs * hub - m * (n - 1)) / math.sqrt(spread)
 
 
-def _roles(core: tuple[int, ...], n: int, ends: npt.NDArray[np.int64]) -> tuple[Role, ...]:
+def _roles(core: tuple[int, ...], n: int, ends: Ints) -> tuple[Role, ...]:
     """Give the roles: a core of one is a star's hub."""
     roles: list[Role] = ["member"] * n
     if len(core) == 1:
@@ -177,7 +177,7 @@ def _roles(core: tuple[int, ...], n: int, ends: npt.NDArray[np.int64]) -> tuple[
     return tuple(roles)
 
 
-def _gini(strength: npt.NDArray[np.float64]) -> float | None:
+def _gini(strength: Floats) -> float | None:
     total = float(strength.sum())
     if total <= 0:
         return None

@@ -35,11 +35,12 @@ from cofire.analysis.structure import MIN_SIZE
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
 
-    Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
+    from cofire.common.arrays import Array, Bools, Floats, Ints
+
+    Floats = Floats
+    Ints = Ints
 
 SCORES = ("centralization", "strength_centralization", "core_periphery", "density")
 NEEDED = ("size", "frequency", "structure", *SCORES)
@@ -109,7 +110,7 @@ def structure_function(
     # A complete graph has no core: the correlation is undefined there, and dropping it would drop every clique.
     rows = rows.assign(core_periphery=rows["core_periphery"].mask(rows["density"] >= 1, 0.0))
     used = rows[(rows["size"] >= MIN_SIZE) & rows[list(SCORES)].notna().all(axis=1)].reset_index(drop=True)
-    told: dict[str, npt.NDArray[Any]] = {}
+    told: dict[str, Array] = {}
     for by, ending in ENDINGS.items():
         told[by] = _told(used, by)
         used[f"told{ending}"] = told[by]
@@ -134,7 +135,7 @@ def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) ->
         progress(done, total)
 
 
-def _told(rows: pd.DataFrame, by: str) -> npt.NDArray[Any]:
+def _told(rows: pd.DataFrame, by: str) -> Array:
     """Return composition, ambiguity or neither for each row.
 
     Without containment a hierarchy cannot be told from a composition: there composition means that each member is in
@@ -336,7 +337,7 @@ def _logistic(z: Floats, positive: Floats, negative: Floats) -> Floats:
     return b
 
 
-def _odds(matrix: Floats, seen: npt.NDArray[np.bool_], positive: Floats, negative: Floats) -> Floats:
+def _odds(matrix: Floats, seen: Bools, positive: Floats, negative: Floats) -> Floats:
     """Return the log odds of composition of each row of [K, m], by a regression on those that are `seen`."""
     mean, sd = matrix[seen].mean(axis=0), matrix[seen].std(axis=0)
     z = np.column_stack([np.ones(len(matrix)), (matrix - mean) / np.where(sd > 0, sd, 1)])

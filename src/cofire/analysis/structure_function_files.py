@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cofire.analysis.analyze import ACROSS
+from cofire.common.files import write_atomically
 from cofire.errors import InputError
-from cofire.ingest.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,17 +33,17 @@ from cofire.analysis.cluster_members import cluster_members
 from cofire.analysis.cluster_tokens import ClusterTokens, shared_and_alone
 from cofire.analysis.full_strength import KnownLatents, full_strength, known_latents
 from cofire.analysis.simplex import simplex_fit
+from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError
-from cofire.ingest.hashing import place_hash
 from cofire.schema.tables import SUBSPACE_MIXTURES, SUBSPACE_POINTS, SUBSPACES, Table
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pyarrow as pa
 
+    from cofire.common.arrays import Floats, Ints, Singles
     from cofire.ingest.capture_dir import CaptureDir
 
-    Floats = npt.NDArray[np.float64]
+    Floats = Floats
 
 COMPONENTS = 3
 FITTED = 1000
@@ -123,7 +123,7 @@ def cluster_subspaces(
     }
 
 
-def _directions(capture: CaptureDir) -> npt.NDArray[np.float32] | None:
+def _directions(capture: CaptureDir) -> Singles | None:
     """Return what one unit of each latent's activation writes, float32 [N, d]; None where it is not known."""
     directions = capture.weights().get("W_dec")
     if directions is None:
@@ -183,7 +183,7 @@ def _subspace(
     together: ClusterTokens,
     single: ClusterTokens,
     known: KnownLatents,
-    directions: npt.NDArray[np.float32] | None,
+    directions: Singles | None,
 ) -> tuple[dict[str, Any], pa.Table, list[dict[str, Any]]]:
     """Return the row, the points and the mixtures of one cluster."""
     latents = together.members
@@ -253,9 +253,7 @@ def _points(
     return pa.table(columns, schema=SUBSPACE_POINTS.arrow_schema())
 
 
-def _mixtures(
-    uid: str, activations: Floats, latents: npt.NDArray[np.int64], plane: _Plane | None
-) -> list[dict[str, Any]]:
+def _mixtures(uid: str, activations: Floats, latents: Ints, plane: _Plane | None) -> list[dict[str, Any]]:
     """Return the rows of subspace_mixtures, by name: the most frequent, and all others as one."""
     fires = activations > 0
     # Rows packed to bytes are compared much faster than rows of flags.

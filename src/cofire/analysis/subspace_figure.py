@@ -19,9 +19,9 @@ from matplotlib.ticker import MaxNLocator
 from cofire.analysis.figures import BLUE, GREEN, INK, ORANGE, PALE_BLUE, PURPLE, WIDTH
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Bools, Floats, Ints
 
-    Floats = npt.NDArray[np.float64]
+    Floats = Floats
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#D55E00", "#56B4E9", "#B8A600")
 """Of the members that are strongest most often; all others share one grey. Okabe and Ito's, the yellow darker."""
@@ -47,8 +47,8 @@ class Plane:
     """
 
     places: Floats
-    strongest: npt.NDArray[np.int64]
-    alone: npt.NDArray[np.bool_]
+    strongest: Ints
+    alone: Bools
     explained: Floats
     names: dict[int, str]
     corners: dict[int, Floats]
@@ -137,7 +137,7 @@ def mixture_figure(names: Sequence[str], tokens: Sequence[int], *, others: bool)
     return figure
 
 
-def colours_of(strongest: npt.NDArray[np.int64]) -> dict[int, str]:
+def colours_of(strongest: Ints) -> dict[int, str]:
     """Return the colours of the members that are strongest on most tokens; of equals, the lower index first."""
     latents, counts = np.unique(strongest[strongest >= 0], return_counts=True)
     ranked = latents[np.lexsort((latents, -counts))].tolist()

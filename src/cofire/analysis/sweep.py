@@ -47,11 +47,11 @@ import numpy as np
 
 from cofire.analysis.agreement import adjusted_mutual_information
 from cofire.analysis.leiden import Objective, leiden
-from cofire.analysis.processes import Tick, make_parts
-from cofire.ingest.files import write_atomically, write_text
+from cofire.common.files import write_atomically, write_text
+from cofire.common.processes import Tick, make_parts
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Bools, Floats, Ints, Ints32
 
 RESOLUTIONS = 30
 PLATEAU_AMI = 0.9
@@ -92,9 +92,9 @@ class WeightedGraph:
     """
 
     n: int
-    ends: npt.NDArray[np.int64]
-    weight: npt.NDArray[np.float64]
-    error: npt.NDArray[np.float64]
+    ends: Ints
+    weight: Floats
+    error: Floats
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,12 @@ class Sweep:
         alone: float64 [k], mean share of the nodes that are alone.
     """
 
-    resolutions: npt.NDArray[np.float64]
-    partitions: npt.NDArray[np.int32]
-    agreement: npt.NDArray[np.float64]
-    clusters: npt.NDArray[np.float64]
-    largest: npt.NDArray[np.float64]
-    alone: npt.NDArray[np.float64]
+    resolutions: Floats
+    partitions: Ints32
+    agreement: Floats
+    clusters: Floats
+    largest: Floats
+    alone: Floats
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Plateau:
 
 @dataclass(frozen=True)
 class _Partitions:
-    """The partitions of a graph at each resolution, each a file in `folder` (a job of cofire.analysis.processes)."""
+    """The partitions of a graph at each resolution, each a file in `folder` (a job of cofire.common.processes)."""
 
     graph: WeightedGraph
     resolutions: list[float]
@@ -217,8 +217,8 @@ def sweep(
 
 
 def compared(
-    resolutions: npt.NDArray[np.float64],
-    partitions: npt.NDArray[np.int32],
+    resolutions: Floats,
+    partitions: Ints32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """Compare the runs of each resolution [k] and of each two; partitions [k, runs, n]."""
@@ -279,14 +279,12 @@ def _bound(n: int) -> float:
     return max(LARGEST, SMALL / n)
 
 
-def _telling(
-    clusters: npt.NDArray[np.float64], largest: npt.NDArray[np.float64], alone: npt.NDArray[np.float64], n: int
-) -> npt.NDArray[np.bool_]:
+def _telling(clusters: Floats, largest: Floats, alone: Floats, n: int) -> Bools:
     """Return at which resolutions [k] the partitions of n nodes are not trivial."""
     return ((largest <= _bound(n)) | (clusters >= 2)) & (alone <= LARGEST)
 
 
-def _mean_ami(one: npt.NDArray[np.int32], two: npt.NDArray[np.int32]) -> float:
+def _mean_ami(one: Ints32, two: Ints32) -> float:
     return float(np.mean([adjusted_mutual_information(a, b) for a, b in zip(one, two, strict=True)]))
 
 
@@ -357,9 +355,7 @@ def _fingerprint(graph: WeightedGraph, objective: Objective, seed: int, runs: in
     return hashed.hexdigest()[:16]
 
 
-def _kept_resolutions(
-    graph: WeightedGraph, objective: Objective, work: Path, mark: str
-) -> npt.NDArray[np.float64] | None:
+def _kept_resolutions(graph: WeightedGraph, objective: Objective, work: Path, mark: str) -> Floats | None:
     """Return the resolutions, those of an interrupted run if it was the same; throw away what another left."""
     head = work / "sweep.json"
     if head.is_file():
@@ -377,6 +373,6 @@ def _kept_resolutions(
     return resolutions
 
 
-def _save(file: Path, array: npt.NDArray[np.int32]) -> None:
+def _save(file: Path, array: Ints32) -> None:
     with file.open("wb") as handle:
         np.save(handle, array)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from cofire.common.arrays import Bools, Ints
 
 TWINS = 0.8
 """Share of the firings of each of two latents on which the other fires too, from which on they are one. In three worlds
@@ -27,9 +27,7 @@ reaches TWINS twice in a hundred thousand. Where all tokens are looked at there 
 _BLOCK = 500
 
 
-def without_twins(
-    fires: npt.NDArray[np.bool_], *, tokens: int, firings: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def without_twins(fires: Bools, *, tokens: int, firings: Ints) -> Bools:
     """Return which members of a cluster stay, bool [n]: going down in firings, those with no twin above that stayed.
 
     Memory: 4 R n bytes, and some 25 n for each of 500 members at a time.

@@ -18,13 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cofire.common.arrays import Ints, Ints32
+from cofire.common.files import write_parquet, write_text
 from cofire.ingest.expected import ONE, expected_joint
-from cofire.ingest.files import write_parquet, write_text
 from cofire.ingest.pairs import RowReader
 from cofire.ingest.significance import poisson_tail
 from cofire.ingest.tally import Tally
-
-Ints = npt.NDArray[np.int64]
 
 PAIRS_AT_ONCE = 2_000_000
 """Pairs that are judged together; each takes some 150 bytes until it is on the disk."""
@@ -126,7 +125,7 @@ def _joined(parts: list[dict[str, Ints]]) -> dict[str, Ints]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _keys(start: int, indptr: Ints, latent: npt.NDArray[np.int32]) -> Ints:
+def _keys(start: int, indptr: Ints, latent: Ints32) -> Ints:
     """Return a << 32 | b of every pair of the rows from `start` on, ascending."""
     a = np.repeat(np.arange(start, start + len(indptr) - 1, dtype=np.int64), np.diff(indptr))
     return (a << 32) | latent.astype(np.int64)

@@ -25,15 +25,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cofire.common.devices import choose_device
+from cofire.common.files import exclusive, sha256_of, write_atomically, write_parquet
+from cofire.common.progress import Progress, Silent
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir import CaptureDir, write_vocabulary
 from cofire.ingest.encode import Encoded, Rows, encode_shard, select, select_residuals
-from cofire.ingest.files import exclusive, sha256_of, write_atomically, write_parquet
 from cofire.ingest.manifest import MANIFEST, Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.masking import NORM_FACTOR, norm_limit, rule
-from cofire.ingest.model import DTYPES, LanguageModel, choose_device, find_model, load_model
+from cofire.ingest.model import DTYPES, LanguageModel, find_model, load_model
 from cofire.ingest.places import Place, agree, places_of
-from cofire.ingest.progress import Progress, Silent
 from cofire.ingest.residuals import write_residuals
 from cofire.ingest.resume import TEXT, WEIGHTS, check_place, check_root, clear, compare, facts, verify
 from cofire.ingest.saes import find_sae, load_sae

@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Array, Ints, Ints32, Singles
+from cofire.common.files import sha256_of, write_parquet
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.files import sha256_of, write_parquet
 from cofire.ingest.manifest import MANIFEST, Manifest
 from cofire.ingest.residuals import Residuals, read_residuals
 
@@ -45,12 +45,12 @@ class Shard:
         values: float32 [nnz], activations, > 0.
     """
 
-    document: npt.NDArray[np.int32]
-    position: npt.NDArray[np.int32]
-    token: npt.NDArray[np.int32]
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int32]
-    values: npt.NDArray[np.float32]
+    document: Ints32
+    position: Ints32
+    token: Ints32
+    indptr: Ints
+    indices: Ints32
+    values: Singles
 
     @property
     def rows(self) -> int:
@@ -77,7 +77,7 @@ class Shard:
         """Read a shard back from its table."""
         table = table.combine_chunks()
 
-        def flat(name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        def flat(name: str) -> tuple[Ints, Array]:
             column = table.column(name)
             if column.num_chunks == 0:
                 return np.zeros(1, np.int64), np.zeros(0)
@@ -188,7 +188,7 @@ class CaptureDir:
                 raise CaptureError(f"capture {self.path} has no residuals; capture again with --residuals --force")
             yield read_residuals(self.path, number, shard.residuals, shard.rows)
 
-    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+    def weights(self) -> dict[str, Singles]:
         """Return the SAE's weights by name; empty where the capture has none."""
         path = self.path / "weights.safetensors"
         if not path.is_file():
@@ -213,7 +213,7 @@ class CaptureDir:
         """True where the capture knows its tokens, so that it has top tokens and contexts."""
         return (self.path / "text.parquet").is_file()
 
-    def documents(self) -> dict[int, npt.NDArray[np.int32]] | None:
+    def documents(self) -> dict[int, Ints32] | None:
         """Return all tokens of each document by its number, or None where an import has none."""
         table = self._optional("text.parquet")
         if table is None:

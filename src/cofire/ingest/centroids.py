@@ -5,17 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
+from cofire.common.arrays import Floats, Ints, Ints32, Singles
+from cofire.common.compiled import compiled
+from cofire.common.processes import processors
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.processors import processors
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 
-def centroids(capture: CaptureDir, main_low: Floats) -> tuple[npt.NDArray[np.int64], Singles]:
+def centroids(capture: CaptureDir, main_low: Floats) -> tuple[Ints, Singles]:
     """Return the mean residual of each latent's main peak: over the stored tokens where its activation >= main_low.
 
     The sums are float64 and made token by token in the order of the text, so they do not depend on the cut into shards.
@@ -56,15 +53,15 @@ def centroids(capture: CaptureDir, main_low: Floats) -> tuple[npt.NDArray[np.int
     return tokens, sums.astype(np.float32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _add(
-    rows: npt.NDArray[np.int32],
+    rows: Ints32,
     x: Singles,
-    indptr: npt.NDArray[np.int64],
-    indices: npt.NDArray[np.int32],
+    indptr: Ints,
+    indices: Ints32,
     values: Singles,
     main_low: Floats,
-    tokens: npt.NDArray[np.int64],
+    tokens: Ints,
     sums: Floats,
     first: int,
     step: int,

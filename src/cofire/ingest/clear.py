@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Array, Bools, Floats
+from cofire.common.files import write_atomically
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.files import write_atomically
 from cofire.ingest.noise import capture_noise
 
 __all__ = ["CLEAR_SIGMAS", "ClearFirings", "clear_firings"]
@@ -38,11 +37,11 @@ class ClearFirings:
 
     folder: Path
 
-    def of(self, shard: int, firings: int) -> npt.NDArray[np.bool_]:
+    def of(self, shard: int, firings: int) -> Bools:
         """Return whether each of the `firings` firings of shard number `shard` is clear, bool [nnz]."""
         return np.unpackbits(np.load(self._file(shard)), count=firings).astype(np.bool_)
 
-    def put(self, shard: int, clear: npt.NDArray[np.bool_]) -> None:
+    def put(self, shard: int, clear: Bools) -> None:
         """Write down which firings of a shard are clear."""
 
         def write(part: Path) -> None:
@@ -57,12 +56,12 @@ class ClearFirings:
 
 def clear_firings(
     capture: CaptureDir,
-    threshold: npt.NDArray[np.float64],
+    threshold: Floats,
     folder: Path,
     *,
     denoise: bool,
     tell: Callable[[int, int], None],
-) -> dict[str, npt.NDArray[Any]]:
+) -> dict[str, Array]:
     """Find the noise floors, and write down which firings lie above them.
 
     A latent whose floor is unknown has only clear firings. Cost: that of `capture_noise`, and with `denoise` 4 L0^2

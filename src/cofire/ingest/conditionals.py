@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from cofire.common.arrays import Array, Bools, Floats, Ints, Ints32
+from cofire.common.processes import processors
 from cofire.ingest.capture_dir import Shard
 from cofire.ingest.conditionals_kernel import (
     AA,
@@ -39,12 +39,6 @@ from cofire.ingest.conditionals_kernel import (
     transpose,
     walk,
 )
-from cofire.ingest.processors import processors
-
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.int32]
 
 SCHEMA = pa.schema(
     [
@@ -108,8 +102,8 @@ class ConditionalCounter:
     def __init__(
         self,
         n_latents: int,
-        a: Words,
-        b: Words,
+        a: Ints32,
+        b: Ints32,
         *,
         threshold: Floats,
         mu: Floats,
@@ -154,10 +148,10 @@ class ConditionalCounter:
         self.exponent = np.frexp(np.where(fires, self.high, 1.0))[1].astype(np.int64)
         self.firings: Ints = np.zeros(n_latents, np.int64)
         self.totals: Ints = np.zeros(n_latents, np.int64)
-        self.histograms: Words = np.zeros((len(a), 4, BINS), np.int32)
+        self.histograms: Ints32 = np.zeros((len(a), 4, BINS), np.int32)
         self.moments: Ints = np.zeros((len(a), MOMENTS), np.int64)
         self._edge_start = np.searchsorted(self.a, np.arange(n_latents + 1)).astype(np.int64)
-        self._used: Flags = np.zeros(n_latents, np.bool_)
+        self._used: Bools = np.zeros(n_latents, np.bool_)
         self._used[self.a] = True
         self._used[self.b] = True
         self._slab: Ints = np.empty(0, np.int64)
@@ -334,11 +328,11 @@ def _means(sums: Ints, counts: Ints, unit: Floats) -> pa.Array:
         return _nullable(np.where(counts > 0, sums / counts * unit, np.nan))
 
 
-def _nullable(values: npt.NDArray[Any]) -> pa.Array:
+def _nullable(values: Array) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def _lists(rows: Words, known: Flags) -> pa.Array:
+def _lists(rows: Ints32, known: Bools) -> pa.Array:
     """Return int32 [R, 64] as lists, null where not `known`."""
     offsets = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * BINS)
     return pa.ListArray.from_arrays(offsets, pa.array(rows.ravel()), mask=pa.array(~known))

@@ -13,16 +13,10 @@ An edge belongs to one lower latent, so threads that walk different latents neve
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-import numpy.typing as npt
 
-from cofire.ingest.pairs_kernels import prefetch
-
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.int32]
+from cofire.common.arrays import Bools, Floats, Ints, Ints32, Singles
+from cofire.common.compiled import compiled, prefetch
 
 BINS = 64
 # Bins of u in one unit: 64 bins cover [0, 4).
@@ -54,12 +48,12 @@ LINES = 6
 ENTRIES_A_LINE = 8
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def pack(
     indptr: Ints,
-    indices: Words,
-    values: npt.NDArray[np.float32],
-    used: Flags,
+    indices: Ints32,
+    values: Singles,
+    used: Bools,
     high: Floats,
     scale: Floats,
     threshold: Floats,
@@ -107,8 +101,8 @@ def pack(
     return kept
 
 
-@numba.njit(nogil=True, cache=True)
-def transpose(packed: Ints, edge_start: Ints, starts: Ints, places: Words) -> None:
+@compiled
+def transpose(packed: Ints, edge_start: Ints, starts: Ints, places: Ints32) -> None:
     """Fill starts [N+1] and places: the firings of latent a are packed[places[starts[a]:starts[a+1]]].
 
     Only latents that are the lower one of an edge are listed. `starts` comes in as zeros.
@@ -128,18 +122,18 @@ def transpose(packed: Ints, edge_start: Ints, starts: Ints, places: Words) -> No
             fill[latent] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _add_noted(
     noted: Ints,
-    visits: Words,
+    visits: Ints32,
     count: int,
     own: Ints,
     by_edge: Ints,
     by_own: Ints,
-    ends: Words,
+    ends: Ints32,
     degree: int,
     first: int,
-    histograms: npt.NDArray[np.int32],
+    histograms: Ints32,
     moments: Ints,
 ) -> None:
     """Add what was noted of one latent, 0..count-1, to its edges first..first+degree-1.
@@ -194,17 +188,17 @@ def _add_noted(
             done = end
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def walk(
     low: int,
     stop: int,
     longest: int,
     edge_start: Ints,
-    partner: Words,
+    partner: Ints32,
     packed: Ints,
     starts: Ints,
-    places: Words,
-    histograms: npt.NDArray[np.int32],
+    places: Ints32,
+    histograms: Ints32,
     moments: Ints,
 ) -> None:
     """Add the firings to histograms [M, 4, 64] and moments [M, 11] of the edges whose lower latent is low..stop-1.

@@ -24,11 +24,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cofire.common.arrays import Bools, Floats, Ints, Ints32
+from cofire.common.files import exclusive, write_atomically, write_parquet
 from cofire.errors import InputError
 from cofire.ingest.candidates import candidates
 from cofire.ingest.capture_dir import CaptureDir, Shard
@@ -38,7 +39,6 @@ from cofire.ingest.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCount
 from cofire.ingest.edges import EdgeRule, Figures, LatentCounts, edges_table
 from cofire.ingest.engine import Engine
 from cofire.ingest.examples import ContextSampler, TokenCounter
-from cofire.ingest.files import exclusive, write_atomically, write_parquet
 from cofire.ingest.histograms import BINS, aligned_histograms
 from cofire.ingest.passes import Arrays, first_pass, latents_table, nullable, second_pass, threshold_of
 from cofire.ingest.streaming import ABSENT, load_latents, load_tally, load_tokens
@@ -284,7 +284,7 @@ def _tallies(
     return everything, walk("clear pairs", clear=clear, tell=lambda done: progress("clear pairs", done, total))
 
 
-def frequent_tokens(capture: CaptureDir, many: int) -> npt.NDArray[np.int32]:
+def frequent_tokens(capture: CaptureDir, many: int) -> Ints32:
     """Return the ids of the `many` most frequent counted tokens, ties by id, ascending, int32."""
     if many == 0:
         return np.zeros(0, np.int32)
@@ -305,7 +305,7 @@ def _conditionals(
     second: Arrays,
     work: Path,
     shards: Callable[[str], Iterator[Shard]],
-) -> tuple[pa.Table, npt.NDArray[np.float64]]:
+) -> tuple[pa.Table, Floats]:
     """Return the table `conditionals` of these edges, and the magnitude correlation of each."""
     a, b = edges.column("a").to_numpy(), edges.column("b").to_numpy()
     blocks = edge_blocks(len(a), settings.memory)
@@ -337,7 +337,7 @@ def _conditionals(
     return whole.drop_columns(["magnitude_r"]).cast(CONDITIONALS.arrow_schema()), r
 
 
-def _with_magnitude(edges: pa.Table, passing: npt.NDArray[np.bool_], magnitude_r: npt.NDArray[np.float64]) -> pa.Table:
+def _with_magnitude(edges: pa.Table, passing: Bools, magnitude_r: Floats) -> pa.Table:
     place = edges.schema.get_field_index("magnitude_r")
     values = np.full(edges.num_rows, np.nan)
     values[passing] = magnitude_r
@@ -345,7 +345,7 @@ def _with_magnitude(edges: pa.Table, passing: npt.NDArray[np.bool_], magnitude_r
     return edges.set_column(place, field, nullable(values, field))
 
 
-def _centroids(capture: CaptureDir, main_low: npt.NDArray[np.float64]) -> pa.Table:
+def _centroids(capture: CaptureDir, main_low: Floats) -> pa.Table:
     """Return the table `centroids` of the latents whose main peak some sampled token shows."""
     tokens, centroid = centroids(capture, main_low)
     found = np.flatnonzero(tokens)
@@ -364,7 +364,7 @@ def _last_pass(
     first: Arrays,
     second: Arrays,
     noise: Arrays,
-    clear_count: npt.NDArray[np.int64] | None,
+    clear_count: Ints | None,
     shards: Iterator[Shard],
     device: str,
 ) -> dict[str, pa.Table]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cofire.common.files import sha256_of
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.files import sha256_of
 from cofire.schema.cypher import MAX_DECODER_DIMS
 
 

@@ -16,15 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
+from cofire.common.arrays import Ints, Ints32, Singles
+from cofire.common.compiled import compiled
+from cofire.common.processes import processors
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.processors import processors
-
-Singles = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Ints32 = npt.NDArray[np.int32]
 
 LIMIT, NEAR = 4.0, 0.3
 """|cos| of unrelated directions in units of 1/sqrt(d), which is its standard deviation: 6 in 100,000 lie beyond. From
@@ -131,7 +127,7 @@ def interference(w_enc: Singles, w_dec: Singles) -> Singles:
     return overlap
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def denoised(indptr: Ints, indices: Ints32, values: Singles, overlap: Singles, threshold: Singles) -> Singles:
     """Return the activations less the interference of the latents that fire on the same token.
 

@@ -14,20 +14,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cofire.common.arrays import Array, Bools, Floats, Ints, Singles
 from cofire.ingest.candidates import Candidates
 from cofire.ingest.measures import pair_measures
 from cofire.ingest.passes import nullable
 from cofire.ingest.significance import benjamini_hochberg, log_odds_error, stratified_log_odds, z_score
 from cofire.schema.tables import EDGES
 
-Arrays = dict[str, npt.NDArray[Any]]
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Arrays = dict[str, Array]
 Figures = dict[str, int | float]
 
 
@@ -92,7 +89,7 @@ class LatentCounts:
     firing_count: Ints
     known: Bools
     tokens: int
-    decoder: npt.NDArray[np.float32] | None
+    decoder: Singles | None
 
 
 def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tuple[pa.Table, Bools, Figures]:
@@ -217,7 +214,7 @@ def _clear_counts(columns: Arrays, keep: Bools, known: Bools) -> pa.Array:
     return pa.array(columns["clear_count"][keep], mask=~known)
 
 
-def decoder_cosines(decoder: npt.NDArray[np.float32], a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
+def decoder_cosines(decoder: Singles, a: Array, b: Array) -> Floats:
     """Return the cosine of the decoder directions [N, d] of each pair, float64 [M]; NaN where one is zero."""
     norms = np.sqrt(np.einsum("ij,ij->i", decoder, decoder, dtype=np.float64))
     cosine = np.full(len(a), np.nan)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Bools, Ints, Ints32, Singles
+from cofire.common.csr import pick_rows
 from cofire.errors import InputError
 from cofire.ingest.capture_dir import Shard
-from cofire.ingest.csr import pick_rows
 from cofire.ingest.model import LanguageModel
 from cofire.ingest.quiet import quiet
 from cofire.ingest.residuals import sampled
@@ -31,10 +31,10 @@ __all__ = ["Encoded", "Rows", "encode_shard", "select", "select_residuals"]
 class Rows:
     """R tokens by (document, position): document, position, token int32 [R], special bool [R]."""
 
-    document: npt.NDArray[np.int32]
-    position: npt.NDArray[np.int32]
-    token: npt.NDArray[np.int32]
-    special: npt.NDArray[np.bool_]
+    document: Ints32
+    position: Ints32
+    token: Ints32
+    special: Bools
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Encoded:
         values: float32 [nnz], activations > 0.
     """
 
-    norms: npt.NDArray[np.float32]
-    sampled: npt.NDArray[np.bool_]
-    residuals: npt.NDArray[np.float32]
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int32]
-    values: npt.NDArray[np.float32]
+    norms: Singles
+    sampled: Bools
+    residuals: Singles
+    indptr: Ints
+    indices: Ints32
+    values: Singles
 
 
 def encode_shard(
@@ -104,7 +104,7 @@ def encode_shard(
     return _take(together, order), [_reorder(part, order) for part in parts]
 
 
-def select(rows: Rows, encoded: Encoded, keep: npt.NDArray[np.bool_]) -> Shard:
+def select(rows: Rows, encoded: Encoded, keep: Bools) -> Shard:
     """Return the shard of the rows where `keep` (bool [R]) is True."""
     order = np.flatnonzero(keep)
     kept = _take(rows, order)
@@ -112,17 +112,13 @@ def select(rows: Rows, encoded: Encoded, keep: npt.NDArray[np.bool_]) -> Shard:
     return Shard(kept.document, kept.position, kept.token, part.indptr, part.indices, part.values)
 
 
-def select_residuals(
-    encoded: Encoded, keep: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+def select_residuals(encoded: Encoded, keep: Bools) -> tuple[Ints32, Singles]:
     """Return the residuals of the shard that `select` gives for `keep`: rows int32 [r] within it, float32 [r, d]."""
     number = np.cumsum(keep, dtype=np.int32) - np.int32(1)
     return number[encoded.sampled & keep], encoded.residuals[keep[encoded.sampled]]
 
 
-def _batch(
-    chunk: list[Window], special: npt.NDArray[np.int64], bos: int | None, mask_special: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], Rows]:
+def _batch(chunk: list[Window], special: Ints, bos: int | None, mask_special: bool) -> tuple[Ints, Bools, Rows]:
     """Return token ids [B, n] padded on the right, which of them are rows [B, n], and these rows."""
     lead = 0 if bos is None else 1
     ids = np.zeros((len(chunk), lead + len(chunk[0].tokens)), np.int64)
@@ -145,10 +141,10 @@ def _batch(
 def _encode(
     model: LanguageModel,
     saes: list[LoadedSae],
-    ids: npt.NDArray[np.int64],
-    keep: npt.NDArray[np.bool_],
+    ids: Ints,
+    keep: Bools,
     rows: Rows,
-    wanted: npt.NDArray[np.bool_],
+    wanted: Bools,
 ) -> list[Encoded]:
     import torch
 
@@ -206,11 +202,11 @@ def _concatenate(parts: list[Rows]) -> Rows:
     )
 
 
-def _take(rows: Rows, order: npt.NDArray[np.int64]) -> Rows:
+def _take(rows: Rows, order: Ints) -> Rows:
     return Rows(rows.document[order], rows.position[order], rows.token[order], rows.special[order])
 
 
-def _reorder(parts: list[Encoded], order: npt.NDArray[np.int64]) -> Encoded:
+def _reorder(parts: list[Encoded], order: Ints) -> Encoded:
     """Concatenate CSR parts and take the rows `order` of the whole."""
     lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.indptr) for part in parts)])
     indptr, entries = pick_rows(np.cumsum(lengths), order)

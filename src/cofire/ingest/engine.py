@@ -31,7 +31,7 @@ class Engine:
             InputError: there is no such device, or an address is given without Ray.
         """
         if self.device == "cuda":
-            from cofire.ingest.model import choose_device
+            from cofire.common.devices import choose_device
 
             choose_device(self.device)
         if self.name == "local" and self.address is not None:

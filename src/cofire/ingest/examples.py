@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from cofire.common.arrays import Floats, Ints, Ints32
+from cofire.common.files import write_atomically
+from cofire.common.hashing import mix, place_hash
 from cofire.ingest.capture_dir import Shard
-from cofire.ingest.files import write_atomically
-from cofire.ingest.hashing import mix, place_hash
 from cofire.schema.tables import CONTEXTS, TOKENS
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 TOP_TOKENS = 10
 CONTEXTS_PER_LATENT = 10
@@ -173,7 +170,7 @@ class ContextSampler:
         self,
         threshold: Floats,
         mu: Floats,
-        documents: Mapping[int, npt.NDArray[np.int32]],
+        documents: Mapping[int, Ints32],
         texts: Mapping[int, str] | None,
     ) -> pa.Table:
         """Return the `contexts` table, strongest first within a latent.
@@ -208,7 +205,7 @@ def token_text(token: int, texts: Mapping[int, str] | None) -> str:
     return texts.get(token, f"[{token}]") if texts is not None else f"[{token}]"
 
 
-def context_text(tokens: npt.NDArray[np.int32], position: int, texts: Mapping[int, str] | None) -> str:
+def context_text(tokens: Ints32, position: int, texts: Mapping[int, str] | None) -> str:
     """Return the token at `position` between « and », with 12 tokens on either side."""
     words = [token_text(int(t), texts) for t in tokens[max(0, position - WINDOW) : position + WINDOW + 1]]
     at = min(position, WINDOW)

@@ -15,15 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-from cofire.ingest.processors import processors
+from cofire.common.arrays import Bools, Floats, Ints, Ints32
+from cofire.common.compiled import compiled
+from cofire.common.processes import processors
 from cofire.ingest.strata import StratumCounter
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Ints32 = npt.NDArray[np.int32]
 
 ONE = float(1 << 30)
 """E and V come in units of 1/ONE."""
@@ -95,7 +91,7 @@ def expected_joint(strata: StratumCounter, a: Ints, b: Ints, threads: int | None
     return expected, variance
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _by_latent(
     indptr: Ints, latents: Ints32, counts: Ints32, local: Ints32, n: int
 ) -> tuple[Ints, Ints32, Ints32, Ints, Ints32, Ints32, Ints]:
@@ -144,13 +140,13 @@ def _steps(
     return np.diff(after[start]) + len(fires), np.diff(partners[first]) + fires
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _add_terms(
     low: int,
     high: int,
     first: Ints,
     partner: Ints32,
-    walk: npt.NDArray[np.bool_],
+    walk: Bools,
     tokens: Floats,
     indptr: Ints,
     latents: Ints32,

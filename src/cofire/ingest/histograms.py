@@ -13,12 +13,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from cofire.common.arrays import Floats, Ints, Ints32, Singles
 
 BINS = 256
 U_MAX = 4.0
@@ -43,7 +41,7 @@ def aligned_bins(values: Floats, threshold: Floats, mu: Floats) -> tuple[Ints, F
 class Histograms(Protocol):
     """Counters of each latent's firings by bin."""
 
-    def add(self, indices: npt.NDArray[np.int32], values: npt.NDArray[np.float32]) -> None:
+    def add(self, indices: Ints32, values: Singles) -> None:
         """Count firings: their latents, int32 [nnz], and activations, float32 [nnz]."""
 
     def counts(self) -> Ints:
@@ -57,7 +55,7 @@ def fine_histograms(threshold: Floats, high: Floats, device: str = "cpu") -> His
 
         return FineHistograms(threshold, high, device)
 
-    def place(at: npt.NDArray[np.int32], values: Floats) -> Ints:
+    def place(at: Ints32, values: Floats) -> Ints:
         return at.astype(np.int64) * BINS + fine_bins(values, threshold[at], high[at])
 
     return _Counted(len(threshold), place)
@@ -70,7 +68,7 @@ def aligned_histograms(threshold: Floats, mu: Floats, device: str = "cpu") -> Hi
 
         return AlignedHistograms(threshold, mu, device)
 
-    def place(at: npt.NDArray[np.int32], values: Floats) -> Ints:
+    def place(at: Ints32, values: Floats) -> Ints:
         known = np.isfinite(mu[at])
         at = at[known]
         return at.astype(np.int64) * BINS + aligned_bins(values[known], threshold[at], mu[at])[0]
@@ -81,11 +79,11 @@ def aligned_histograms(threshold: Floats, mu: Floats, device: str = "cpu") -> Hi
 class _Counted:
     """Histograms by numpy; `place` returns the counter of each firing that counts."""
 
-    def __init__(self, n_latents: int, place: Callable[[npt.NDArray[np.int32], Floats], Ints]) -> None:
+    def __init__(self, n_latents: int, place: Callable[[Ints32, Floats], Ints]) -> None:
         self._place = place
         self._counts = np.zeros(n_latents * BINS, np.int64)
 
-    def add(self, indices: npt.NDArray[np.int32], values: npt.NDArray[np.float32]) -> None:
+    def add(self, indices: Ints32, values: Singles) -> None:
         np.add.at(self._counts, self._place(indices, values.astype(np.float64)), 1)
 
     def counts(self) -> Ints:

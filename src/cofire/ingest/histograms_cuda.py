@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from cofire.common.arrays import Floats, Ints, Ints32, Singles
 from cofire.ingest.histograms import BINS, U_MAX
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 # Firings that are binned at once; each takes some 100 bytes of device memory meanwhile.
 AT_ONCE = 1_048_576
@@ -30,7 +26,7 @@ class _Histograms(ABC):
         self._low, self._high = (torch.tensor(limit, dtype=torch.float64, device=device) for limit in (low, high))
         self._counts = torch.zeros(len(low) * BINS, dtype=torch.int64, device=device)
 
-    def add(self, indices: npt.NDArray[np.int32], values: npt.NDArray[np.float32]) -> None:
+    def add(self, indices: Ints32, values: Singles) -> None:
         """Count firings: their latents, int32 [nnz] in 0..N-1, and activations, float32 [nnz], finite.
 
         Raises:

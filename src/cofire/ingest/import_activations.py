@@ -8,14 +8,13 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Array, Ints32, Singles
+from cofire.common.files import exclusive, sha256_of, write_parquet, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir import CaptureDir, Shard, write_vocabulary
-from cofire.ingest.files import exclusive, sha256_of, write_parquet, write_tensors
 from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
 from cofire.ingest.residuals import write_residuals
 from cofire.ingest.resume import WEIGHTS, check_place, clear, compare, facts_of
@@ -25,8 +24,6 @@ ROWS_PER_SHARD = 65_536
 REQUIRED = ("indptr", "indices", "values", "n_latents")
 OPTIONAL = ("doc", "token", "token_text", "x")
 TENSORS = ("W_dec", "W_enc", "b_enc", "b_dec", "threshold")
-
-Array = npt.NDArray[Any]
 
 
 def import_activations(
@@ -125,9 +122,7 @@ def import_activations(
     return CaptureDir.open(out)
 
 
-def _documents_with_names(
-    tokens: Array, doc: Array | None, document: npt.NDArray[np.int32]
-) -> Iterator[tuple[str, npt.NDArray[np.int32]]]:
+def _documents_with_names(tokens: Array, doc: Array | None, document: Ints32) -> Iterator[tuple[str, Ints32]]:
     """Yield the tokens of each document, named after the number that the user gave it."""
     starts = np.flatnonzero(np.diff(document, prepend=-1))
     for start, piece in zip(starts, np.split(tokens.astype(np.int32), starts[1:]), strict=True):
@@ -236,7 +231,7 @@ def _check_optional(path: Path, arrays: dict[str, Array]) -> None:
             raise InputError(f"{path}: x is not finite in float16; scale it or leave it out")
 
 
-def _read_weights(path: Path, n_latents: int, x: Array | None) -> dict[str, npt.NDArray[np.float32]]:
+def _read_weights(path: Path, n_latents: int, x: Array | None) -> dict[str, Singles]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -266,7 +261,7 @@ def _read_weights(path: Path, n_latents: int, x: Array | None) -> dict[str, npt.
     return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
 
 
-def _documents(doc: Array | None, rows: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _documents(doc: Array | None, rows: int) -> tuple[Ints32, Ints32]:
     """Number the documents 0, 1, ... and the tokens within each; both int32 [T]."""
     if doc is None:
         return np.zeros(rows, np.int32), np.arange(rows, dtype=np.int32)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cofire.common.files import write_text
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.files import write_text
 
 FORMAT = 1
 MANIFEST = "manifest.json"

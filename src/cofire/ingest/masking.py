@@ -22,14 +22,15 @@ tokens here that fire 3-4 times as many latents as the rest.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from cofire.common.arrays import Bools, Singles
 
 __all__ = ["NORM_FACTOR", "norm_limit", "rule"]
 
 NORM_FACTOR = 4.0
 
 
-def norm_limit(norms: npt.NDArray[np.float32], special: npt.NDArray[np.bool_], factor: float | None) -> float | None:
+def norm_limit(norms: Singles, special: Bools, factor: float | None) -> float | None:
     """Return the residual norm above which a token is an outlier: `factor` times the median over not-special tokens.
 
     Args:

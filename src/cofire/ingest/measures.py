@@ -7,10 +7,8 @@ Sources: Jaccard 1912; phi is Pearson's r of two indicators (Yule 1912); NPMI: B
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from cofire.common.arrays import Floats, Ints
 
 
 def pair_measures(count: Ints, n_a: Ints, n_b: Ints, tokens: int) -> dict[str, Floats]:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Ints
+from cofire.common.files import sha256_of
 from cofire.errors import InputError
-from cofire.ingest.files import sha256_of
 from cofire.ingest.manifest import ModelInfo
 from cofire.ingest.quiet import quiet
 
-__all__ = ["DTYPES", "LanguageModel", "choose_device", "find_model", "load_model"]
+__all__ = ["DTYPES", "LanguageModel", "find_model", "load_model"]
 
 DTYPES = ("float32", "bfloat16", "float16")
 # Files of a model directory that decide its activations or its tokens.
@@ -66,7 +66,7 @@ class LanguageModel:
             raw = self.tokenizer.convert_ids_to_tokens(broken)
         return texts | {token: str(form) for token, form in zip(broken, raw, strict=True)}
 
-    def run(self, tokens: npt.NDArray[np.int64], hooks: list[str]) -> dict[str, Any]:
+    def run(self, tokens: Ints, hooks: list[str]) -> dict[str, Any]:
         """Run the model once and return the activation at each hook point, as tensors [batch, n, ...] on the device.
 
         Args:
@@ -114,25 +114,6 @@ class LanguageModel:
 def _layer(hook: str) -> int | None:
     parts = hook.split(".")
     return int(parts[1]) if parts[0] == "blocks" and len(parts) > 2 and parts[1].isdigit() else None
-
-
-def choose_device(device: str) -> str:
-    """Return "cpu" or "cuda" for auto, cpu or cuda.
-
-    Raises:
-        InputError: another name, or cuda where torch finds no such device.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {device} is unknown: give auto, cpu or cuda")
-    if device == "cpu":
-        return device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise InputError("--device cuda: torch finds no CUDA device here; give --device cpu")
-    return "cpu"
 
 
 def find_model(model: str | Path) -> ModelInfo:

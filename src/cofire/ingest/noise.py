@@ -18,17 +18,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Floats, Ints, Ints32, Singles
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.denoise import Interference
 from cofire.ingest.residuals import Sample, residual_sample
 
 __all__ = ["MAD_TO_SIGMA", "MIN_OFF", "SAMPLE", "Noise", "capture_noise", "noise_moments"]
 
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Firing = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
+Firing = tuple[Ints, Ints32]
 
 MIN_OFF = 200
 """The fewest off tokens that m0 and sigma0 are taken from.

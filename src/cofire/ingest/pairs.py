@@ -17,16 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Array, Ints, Ints32
+from cofire.common.files import write_atomically
 from cofire.errors import CaptureError
-from cofire.ingest.files import write_atomically
-
-Ints = npt.NDArray[np.int64]
-Latents = npt.NDArray[np.int32]
 
 FORMAT = 1
 
@@ -47,7 +44,7 @@ class PairBlock:
     start: int
     stop: int
     indptr: Ints
-    latent: Latents
+    latent: Ints32
     count: Ints
     co_fired: int
 
@@ -60,7 +57,7 @@ class RowReader:
         self._blocks = blocks
         self._block = next(blocks)
 
-    def take(self, start: int, stop: int) -> tuple[Ints, Latents, Ints]:
+    def take(self, start: int, stop: int) -> tuple[Ints, Ints32, Ints]:
         """Return indptr [stop-start+1], latent and count of rows start..stop-1; the next call goes on at `stop`."""
         lengths, latents, counts = [np.zeros(1, np.int64)], [], []
         while True:
@@ -90,7 +87,7 @@ class PairCounter(ABC):
         self.tokens = 0
 
     @abstractmethod
-    def add(self, indptr: Ints, indices: Latents) -> None:
+    def add(self, indptr: Ints, indices: Ints32) -> None:
         """Count R tokens.
 
         Args:
@@ -229,10 +226,10 @@ class SavedPairs:
         except (OSError, zipfile.BadZipFile) as error:
             raise self._damaged() from error
 
-    def _array(self, file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    def _array(self, file: zipfile.ZipFile, name: str) -> Array:
         try:
             with file.open(f"{name}.npy") as handle:
-                array: npt.NDArray[Any] = np.lib.format.read_array(handle, allow_pickle=False)
+                array: Array = np.lib.format.read_array(handle, allow_pickle=False)
                 # The CRC is compared when the end is met.
                 handle.read()
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -243,12 +240,12 @@ class SavedPairs:
         return CaptureError(f"{self.path} is damaged or no saved count; delete it and count again")
 
 
-def _write_array(file: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+def _write_array(file: zipfile.ZipFile, name: str, array: Array) -> None:
     # A ZipInfo has a fixed date, so equal counts give equal bytes.
     with file.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as handle:
         np.lib.format.write_array(handle, array, allow_pickle=False)
 
 
-def _narrow(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _narrow(array: Array) -> Array:
     """Return non-negative integers in the narrowest unsigned type."""
     return array.astype(np.min_scalar_type(int(array.max()) if len(array) else 0))

@@ -18,12 +18,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cofire.ingest.pairs import Ints, Latents, PairBlock, PairCounter, RowReader, SavedPairs, write_pairs
+from cofire.common.arrays import Array, Ints, Ints32
+from cofire.common.processes import processors
+from cofire.ingest.pairs import PairBlock, PairCounter, RowReader, SavedPairs, write_pairs
 from cofire.ingest.pairs_kernels import (
     SENTINELS,
     add_rows,
@@ -36,10 +38,8 @@ from cofire.ingest.pairs_kernels import (
     walk_into_triangle,
     walk_rows,
 )
-from cofire.ingest.processors import processors
 
-Unsigned = npt.NDArray[Any]
-Emit = Callable[[int, int, Ints, Latents, Ints], int]
+Emit = Callable[[int, int, Ints, Ints32, Ints], int]
 
 # A count in the triangle is below 2^32 as long as there are fewer tokens.
 NARROW_TOKENS = 2**32
@@ -71,8 +71,8 @@ class CpuPairCounter(PairCounter):
         self._dtype = np.uint16 if n_latents <= np.iinfo(np.uint16).max else np.uint32
         self._is_dense = self._triangle_fits(4)
         # The slab, not there until a row comes.
-        self._lists: Unsigned = np.empty(0, self._dtype)
-        self._triangle: Unsigned | None = None
+        self._lists: Array = np.empty(0, self._dtype)
+        self._triangle: Array | None = None
         self._runs: list[Path] = []
         self._run_pairs: Ints = np.zeros(n_latents, np.int64)
         self._runs_made = 0
@@ -87,7 +87,7 @@ class CpuPairCounter(PairCounter):
         entries = max(share // (np.dtype(self._dtype).itemsize + 4), n_latents + SENTINELS)
         self._capacity = min(entries, 2**32 - 2 * SENTINELS)
 
-    def add(self, indptr: Ints, indices: Latents) -> None:
+    def add(self, indptr: Ints, indices: Ints32) -> None:
         """Count R tokens; see `PairCounter.add`."""
         indptr = np.ascontiguousarray(indptr, np.int64)
         indices = np.ascontiguousarray(indices, np.int32)
@@ -182,7 +182,7 @@ class CpuPairCounter(PairCounter):
         bound = np.minimum(self._rest, np.arange(n - 1, -1, -1))
         slab = self._transposed()
 
-        def emit(start: int, stop: int, indptr: Ints, latent: Latents, count: Ints) -> int:
+        def emit(start: int, stop: int, indptr: Ints, latent: Ints32, count: Ints) -> int:
             row = np.zeros(n + 1, np.uint16)
             sums, touched = np.zeros(n, np.int64), np.empty(n, np.int32)
             arrays = (slab.starts, slab.positions, self._lists, self._rest, row, sums, touched)
@@ -195,7 +195,7 @@ class CpuPairCounter(PairCounter):
     def _triangle_fits(self, width: int) -> bool:
         return width * (self.n_latents * (self.n_latents - 1) // 2) <= self._memory // 2
 
-    def _need_triangle(self) -> Unsigned:
+    def _need_triangle(self) -> Array:
         if self._triangle is None:
             dtype = np.uint32 if self.tokens < NARROW_TOKENS else np.uint64
             self._triangle = np.zeros(self.n_latents * (self.n_latents - 1) // 2, dtype)
@@ -220,10 +220,10 @@ class CpuPairCounter(PairCounter):
             run.unlink()
             self._run_pairs[:] = 0
 
-    def _triangle_blocks(self, triangle: Unsigned, min_count: int) -> Iterator[PairBlock]:
+    def _triangle_blocks(self, triangle: Array, min_count: int) -> Iterator[PairBlock]:
         n = self.n_latents
 
-        def emit(start: int, stop: int, indptr: Ints, latent: Latents, count: Ints) -> int:
+        def emit(start: int, stop: int, indptr: Ints, latent: Ints32, count: Ints) -> int:
             return int(triangle_rows(start, stop, n, triangle, min_count, indptr, latent, count))
 
         yield from self._emitted(np.arange(n - 1, -1, -1), emit)
@@ -263,9 +263,9 @@ class CpuPairCounter(PairCounter):
     def _run_blocks(self, min_count: int) -> Iterator[PairBlock]:
         n = self.n_latents
         runs = [RowReader(SavedPairs(path).blocks()) for path in self._runs]
-        rows: dict[int, tuple[Ints, Latents, Ints]] = {}
+        rows: dict[int, tuple[Ints, Ints32, Ints]] = {}
 
-        def emit(start: int, stop: int, indptr: Ints, latent: Latents, count: Ints) -> int:
+        def emit(start: int, stop: int, indptr: Ints, latent: Ints32, count: Ints) -> int:
             sums, touched = np.zeros(n, np.int64), np.empty(n, np.int32)
             return int(sum_rows(start, stop, *rows.pop(start), sums, touched, min_count, indptr, latent, count))
 

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cofire.common.arrays import Ints, Ints32
 from cofire.errors import InputError
 from cofire.ingest import pairs_cuda_kernels as kernels
-from cofire.ingest.pairs import Ints, Latents, PairBlock, PairCounter
+from cofire.ingest.pairs import PairBlock, PairCounter
 from cofire.ingest.pairs_cuda_totals import DeviceTotals, RowBlocks, SpilledTotals, Totals
 
 # Multiply-adds of `multiply` that take as long as one atomic addition of `walk`. From data sheets: an H200 does some
@@ -89,7 +90,7 @@ class Slab:
         self._ids: list[torch.Tensor] = []
         self._starts: list[torch.Tensor] = [torch.zeros(1, dtype=torch.int32, device=self.device)]
 
-    def append(self, indptr: Ints, indices: Latents) -> None:
+    def append(self, indptr: Ints, indices: Ints32) -> None:
         """Add rows: indptr int64 [R + 1] from 0, indices int32 [indptr[-1]].
 
         Raises:
@@ -101,7 +102,7 @@ class Slab:
         self.tokens += len(indptr) - 1
         self.firings += len(indices)
 
-    def checked(self, indptr: Ints, indices: Latents) -> torch.Tensor:
+    def checked(self, indptr: Ints, indices: Ints32) -> torch.Tensor:
         """Return the rows' latents on the device, int32; raises as `append` does."""
         ids = torch.from_numpy(np.require(indices, np.int32, ["C", "W"])).to(self.device, copy=True)
         # An id outside its range, or out of order, would write outside the counters: refuse it.
@@ -263,7 +264,7 @@ class CudaPairCounter(PairCounter):
         self._totals: Totals | None = None
         self._transposed: Transposed | None = None
 
-    def add(self, indptr: Ints, indices: Latents) -> None:
+    def add(self, indptr: Ints, indices: Ints32) -> None:
         """Count R tokens; see `PairCounter.add`."""
         indptr = np.ascontiguousarray(indptr, np.int64)
         indices = np.ascontiguousarray(indices, np.int32)

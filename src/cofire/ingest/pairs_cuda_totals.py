@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cofire.ingest.pairs import Ints, PairBlock
+from cofire.common.arrays import Ints
+from cofire.ingest.pairs import PairBlock
 
 
 @dataclass(frozen=True)

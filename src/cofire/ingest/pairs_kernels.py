@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import types
-from numba.extending import intrinsic
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from cofire.common.compiled import compiled, prefetch
 
 # Dummies behind each list. The walk takes so many entries at once and stops when the last of them is a dummy.
 SENTINELS = 8
@@ -27,30 +22,6 @@ SPARSE = 512
 VISITS = 65_535
 # Counters that are passed over at once when none of them is kept.
 STRIDE = 64
-
-
-def compiled(function: Function) -> Function:
-    """Compile with numba; a plain decorator so that types survive it."""
-    return cast(Function, numba.njit(nogil=True, cache=True)(function))
-
-
-def _prefetch(_context: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of array[index], index int64; one past the end does no harm."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=kind)
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        # For reading, into every cache, data.
-        builder.call(function, [address, word(0), word(3), word(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, index), generate
-
-
-prefetch: Any = intrinsic(_prefetch)
 
 
 @compiled

@@ -8,20 +8,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from cofire.common.arrays import Array, Floats, Ints
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir, Shard
 from cofire.ingest.histograms import BINS, fine_histograms, main_modes
 from cofire.schema.tables import LATENTS
 
-Arrays = dict[str, npt.NDArray[Any]]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Arrays = dict[str, Array]
 
 
 def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> Arrays:
@@ -124,7 +121,7 @@ def latents_table(
     return pa.table(made, schema=schema)
 
 
-def nullable(values: npt.NDArray[Any], field: pa.Field) -> pa.Array:
+def nullable(values: Array, field: pa.Field) -> pa.Array:
     """Return an Arrow column; what is not finite becomes null where the column may be."""
     mask = ~np.isfinite(values) if field.nullable else None
     return pa.array(values, field.type, mask=mask)

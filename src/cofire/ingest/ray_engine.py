@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cofire.common.arrays import Ints32
+from cofire.common.files import sha256_of
 from cofire.errors import CaptureError, CofireError, InputError, StoreError
 from cofire.ingest.capture_dir import CaptureDir
 from cofire.ingest.clear import ClearFirings
-from cofire.ingest.files import sha256_of
 from cofire.ingest.manifest import MANIFEST
 from cofire.ingest.ray_cluster import RETRIES, cluster, scratch
 from cofire.ingest.tally import CHECKPOINT_SECONDS, Tally, begin_walk, save_walk
@@ -64,7 +65,7 @@ class Walk:
     version: str
     n_latents: int
     memory: int
-    frequent: npt.NDArray[np.int32]
+    frequent: Ints32
     clear: ClearFirings | None
 
 
@@ -83,7 +84,7 @@ def ray_tally(
     name: str,
     *,
     memory: int,
-    frequent: npt.NDArray[np.int32],
+    frequent: Ints32,
     clear: ClearFirings | None,
     tell: Callable[[int], None],
     address: str | None,

@@ -14,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from cofire.common.arrays import Array, Bools, Halves, Ints, Ints32, Singles
+from cofire.common.csr import pick_rows
+from cofire.common.files import sha256_of, write_tensors
+from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError
-from cofire.ingest.csr import pick_rows
-from cofire.ingest.files import sha256_of, write_tensors
-from cofire.ingest.hashing import place_hash
 from cofire.ingest.manifest import ResidualInfo
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ class Residuals:
     """
 
     number: int
-    rows: npt.NDArray[np.int32]
-    half: npt.NDArray[np.float16]
+    rows: Ints32
+    half: Halves
     exponent: npt.NDArray[np.int16]
 
-    def chunks(self) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
+    def chunks(self) -> Iterator[tuple[Ints32, Singles]]:
         """Yield rows int32 [c] and residuals float32 [c, d], at most 4,096 rows at a time."""
         for start in range(0, len(self.rows), _CHUNK):
             part = slice(start, start + _CHUNK)
@@ -86,13 +87,13 @@ class Sample:
     """
 
     hash: npt.NDArray[np.uint64]
-    half: npt.NDArray[np.float16]
+    half: Halves
     exponent: npt.NDArray[np.int16]
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int32]
-    values: npt.NDArray[np.float32]
+    indptr: Ints
+    indices: Ints32
+    values: Singles
 
-    def x(self) -> npt.NDArray[np.float32]:
+    def x(self) -> Singles:
         """Return the residuals, float32 [R, d]."""
         return to_single(self.half, self.exponent)
 
@@ -150,9 +151,7 @@ def _join(parts: list[Sample]) -> Sample:
     )
 
 
-def sampled(
-    document: npt.NDArray[np.int32], position: npt.NDArray[np.int32], share: float | None
-) -> npt.NDArray[np.bool_]:
+def sampled(document: Ints32, position: Ints32, share: float | None) -> Bools:
     """Tell which tokens are in the sample, bool [R].
 
     Args:
@@ -166,7 +165,7 @@ def sampled(
     return (place_hash(document, position) >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share
 
 
-def to_half(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int16]]:
+def to_half(x: Array) -> tuple[Halves, npt.NDArray[np.int16]]:
     """Return x, finite floats [r, d], as float16 [r, d] and an exponent of 2 for each row, int16 [r]."""
     half = np.empty(x.shape, np.float16)
     exponent = np.zeros(len(x), np.int16)
@@ -181,7 +180,7 @@ def to_half(x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDArray[n
     return half, exponent
 
 
-def to_single(half: npt.NDArray[np.float16], exponent: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+def to_single(half: Halves, exponent: npt.NDArray[np.int16]) -> Singles:
     """Return half * 2^exponent, float32 [r, d], all finite where half is."""
     with np.errstate(over="ignore"):
         x = np.ldexp(half.astype(np.float32), exponent[:, None].astype(np.int32))
@@ -190,7 +189,7 @@ def to_single(half: npt.NDArray[np.float16], exponent: npt.NDArray[np.int16]) ->
     return np.clip(x, -largest, largest, out=x)
 
 
-def write_residuals(capture: Path, number: int, rows: npt.NDArray[np.int32], x: npt.NDArray[Any]) -> ResidualInfo:
+def write_residuals(capture: Path, number: int, rows: Ints32, x: Array) -> ResidualInfo:
     """Write the residuals of a shard, and return what the manifest says of them.
 
     Args:

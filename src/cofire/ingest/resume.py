@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+from cofire.common.files import TENSORS_PART, sha256_of
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.files import TENSORS_PART, sha256_of
 from cofire.ingest.manifest import MANIFEST, Manifest
 from cofire.ingest.residuals import FOLDER as RESIDUALS
 from cofire.ingest.tokens import hash_of_tokens

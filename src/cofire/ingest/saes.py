@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from cofire.common.arrays import Singles
+from cofire.common.files import sha256_of, write_tensors
 from cofire.errors import InputError
-from cofire.ingest.files import sha256_of, write_tensors
 from cofire.ingest.manifest import SaeInfo, check_identity
 from cofire.ingest.quiet import quiet
 
@@ -92,7 +90,7 @@ class LoadedSae:
         """The hook point that it reads."""
         return self.info.hook or ""
 
-    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+    def weights(self) -> dict[str, Singles]:
         """Return W_enc [d, N], W_dec [N, d], b_dec [d], and b_enc, threshold, r_mag, b_mag [N], as far as it has them.
 
         All are float32.

@@ -10,10 +10,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from cofire.common.arrays import Floats, Ints
 
 # From here scipy's gammainc cuts its series short (after 2,000 terms) and falls up to a factor of three below p.
 LARGE = 100_000

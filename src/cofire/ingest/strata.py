@@ -18,14 +18,11 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
+from cofire.common.arrays import Array, Ints, Ints32
+from cofire.common.compiled import compiled
+from cofire.common.files import write_atomically
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.files import write_atomically
-
-Ints = npt.NDArray[np.int64]
-Ints32 = npt.NDArray[np.int32]
 
 MAX_TOKENS = 2**33
 """E <= T, and E is summed in units of 2^-30 (`expected`): T 2^30 has to stay below 2^63."""
@@ -249,7 +246,7 @@ class StratumCounter:
             files = [stack.enter_context(path.open("wb")) for path in paths]
             np.zeros(1, np.int64).tofile(files[2])
             for chunk in chunks:
-                arrays: list[npt.NDArray[Any]] = list(chunk.arrays())
+                arrays: list[Array] = list(chunk.arrays())
                 arrays[2] = chunk.indptr[1:] + end
                 for file, array in zip(files, arrays, strict=True):
                     array.tofile(file)
@@ -339,15 +336,15 @@ def _summed(parts: list[Strata], n_latents: int) -> Strata:
     return Strata(keys[group[:-1]], total, *_sum_rows(order, group, indptr, latents, counts, n_latents))
 
 
-def _write(handle: IO[bytes], array: npt.NDArray[Any]) -> None:
+def _write(handle: IO[bytes], array: Array) -> None:
     np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def _read(handle: IO[bytes]) -> npt.NDArray[Any]:
+def _read(handle: IO[bytes]) -> Array:
     return np.asarray(np.lib.format.read_array(handle, allow_pickle=False))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sum_rows(
     order: Ints, group: Ints, indptr: Ints, latents: Ints32, counts: Ints32, n_latents: int
 ) -> tuple[Ints, Ints32, Ints32]:

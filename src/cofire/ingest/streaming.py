@@ -20,18 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Floats, Ints
+from cofire.common.files import sha256_of, to_disk, write_atomically
 from cofire.ingest.capture_dir import Shard
 from cofire.ingest.examples import TokenCounter
-from cofire.ingest.files import sha256_of, to_disk, write_atomically
 from cofire.ingest.manifest import CountsInfo, Manifest
 from cofire.ingest.passes import Arrays
 from cofire.ingest.places import Place
 from cofire.ingest.resume import CHECKPOINT, COUNTS, PART, SPILL, count_folders
 from cofire.ingest.tally import CHECKPOINT_SECONDS, CHECKPOINT_SHARE, Tally
-
-Floats = npt.NDArray[np.float64]
 
 ABSENT = (
     "none: captured with --no-keep, which leaves no activations for a second look; so there are no clear counts, "
@@ -63,7 +61,7 @@ class Moments:
         """Return those of no activation."""
         return cls(np.zeros(n_latents), np.zeros(n_latents), np.full(n_latents, -np.inf))
 
-    def add(self, shard: Shard, before: npt.NDArray[np.int64]) -> None:
+    def add(self, shard: Shard, before: Ints) -> None:
         """Add a shard.
 
         The shard's sum of squares is taken about its own mean, then moved to the common one (Chan, Golub and LeVeque

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cofire.common.files import sha256_of, write_parquet, write_text
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.files import sha256_of, write_parquet, write_text
 from cofire.ingest.manifest import MANIFEST
 from cofire.schema.tables import Table
 

@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from cofire.common.arrays import Bools, Ints, Ints32
+from cofire.common.files import to_disk
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir import CaptureDir, Shard
 from cofire.ingest.clear import ClearFirings
-from cofire.ingest.files import to_disk
 from cofire.ingest.pairs import PairCounter, pair_counter
 from cofire.ingest.strata import StratumCounter, token_strata
-
-Ints = npt.NDArray[np.int64]
 
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.1
@@ -85,7 +83,7 @@ class Tally:
         self.pairs.merge(other.pairs)
         self.strata.merge(other.strata)
 
-    def add(self, shard: Shard, frequent: npt.NDArray[np.int32], clear: npt.NDArray[np.bool_] | None = None) -> None:
+    def add(self, shard: Shard, frequent: Ints32, clear: Bools | None = None) -> None:
         """Add a shard's firings.
 
         Args:
@@ -122,7 +120,7 @@ def tally(
     name: str,
     *,
     memory: int,
-    frequent: npt.NDArray[np.int32],
+    frequent: Ints32,
     clear: ClearFirings | None,
     tell: Callable[[int], None],
     device: str = "cpu",

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cofire.common.files import sha256_of
 from cofire.errors import InputError
-from cofire.ingest.files import sha256_of
 from cofire.ingest.quiet import quiet
 
 __all__ = ["TextSource", "open_text"]

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cofire.ingest.files import write_atomically
+from cofire.common.arrays import Ints32
+from cofire.common.files import write_atomically
 from cofire.ingest.manifest import TextInfo
 
 __all__ = ["TokenisedDocument", "Window", "read_tokens", "shards_of", "tokenise", "windows", "write_tokens"]
 
-TokenisedDocument = tuple[str, npt.NDArray[np.int32]]
+TokenisedDocument = tuple[str, Ints32]
 
 # Documents handed to the tokenizer at once: it works through them in parallel.
 TOKENISE_AT_ONCE = 64
@@ -31,7 +31,7 @@ class Window:
 
     document: int
     start: int
-    tokens: npt.NDArray[np.int32]
+    tokens: Ints32
 
 
 def tokenise(
@@ -108,7 +108,7 @@ def write_tokens(path: Path, documents: Iterable[TokenisedDocument], sources: li
     return TextInfo(sources=sources, documents=count, tokens=total, sha256=digest.hexdigest())
 
 
-def read_tokens(path: Path) -> Iterator[npt.NDArray[np.int32]]:
+def read_tokens(path: Path) -> Iterator[Ints32]:
     """Yield the tokens of each document of `text.parquet` in order, one row group in memory at a time."""
     import pyarrow.parquet as pq
 
@@ -129,12 +129,12 @@ def hash_of_tokens(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: Any, tokens: npt.NDArray[np.int32]) -> None:
+def _add(digest: Any, tokens: Ints32) -> None:
     digest.update(len(tokens).to_bytes(8, "little"))
     digest.update(tokens.astype("<i4").tobytes())
 
 
-def windows(documents: Iterable[npt.NDArray[np.int32]], length: int) -> Iterator[Window]:
+def windows(documents: Iterable[Ints32], length: int) -> Iterator[Window]:
     """Cut each document into windows of `length` tokens, the last one shorter."""
     for number, tokens in enumerate(documents):
         for start in range(0, len(tokens), length):

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+from cofire.common.files import write_text
 from cofire.errors import InputError
-from cofire.ingest.files import write_text
 from cofire.schema.nodes import SAE
 from cofire.store.export_formats import CsvWriter, Format, GraphmlWriter, ParquetWriter, Writer
 from cofire.store.export_neo4j import MARKS, MarkTaken, Neo4jAdminWriter
@@ -155,7 +155,7 @@ def _beside(place: Path, what: str) -> Path:
 def _alone(place: Path) -> Iterator[None]:
     """Hold the place against other exports by a file beside it; the hold ends with the process, however that ends.
 
-    Not by the directory that is written, as `cofire.ingest.files.exclusive` would: that one is renamed, and then the
+    Not by the directory that is written, as `cofire.common.files.exclusive` would: that one is renamed, and then the
     next export could hold a new one while this one is not done.
     """
     lock = _beside(place, "lock")

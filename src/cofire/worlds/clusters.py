@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
-from cofire.worlds.world import Floats, Ints, Ints32, Singles, World, documents
+from cofire.common.arrays import Bools, Floats, Halves, Ints, Ints32, Singles
+from cofire.worlds.world import World, documents
 
 FAMILIES: dict[str, tuple[str, str]] = {
     "composition_star": ("composition", "hub_and_spoke"),
@@ -114,7 +114,7 @@ class ClusterWorld(World):
     clusters: tuple[PlantedCluster, ...]
     feature: Ints
     weights: Mapping[str, Singles] = field(default_factory=dict)
-    x: npt.NDArray[np.float16] | None = None
+    x: Halves | None = None
 
 
 def family_counts(
@@ -310,9 +310,7 @@ def _members(
     return found
 
 
-def _chosen(
-    rng: np.random.Generator, shape: str, size: int, pairs: list[tuple[int, int]], events: int
-) -> npt.NDArray[np.bool_]:
+def _chosen(rng: np.random.Generator, shape: str, size: int, pairs: list[tuple[int, int]], events: int) -> Bools:
     """Return which members take part in each event, bool [events, size]."""
     chosen = np.zeros((events, size), np.bool_)
     ends = np.array(pairs)

@@ -7,7 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from cofire.worlds.world import Bools, Floats, Ints, Ints32, Singles, World, documents, full, rows_of
+from cofire.common.arrays import Bools, Floats, Ints, Ints32, Singles
+from cofire.worlds.world import World, documents, full, rows_of
 
 
 @dataclass(frozen=True)

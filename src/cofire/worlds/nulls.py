@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from cofire.common.arrays import Ints
 from cofire.worlds.clusters import ClusterWorld
-from cofire.worlds.world import Ints
 
 
 def shuffled(world: ClusterWorld, seed: int) -> ClusterWorld:

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from cofire.common.arrays import Bools, Floats, Ints
 from cofire.worlds.clusters import PlantedCluster
-from cofire.worlds.world import Bools, Floats, Ints
 
 LEAST_OVERLAP = 1 / 3
 """Least Jaccard of a planted cluster with the found one that stands for it."""

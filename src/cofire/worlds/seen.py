@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cofire.common.arrays import Bools, Floats, Ints, Singles
 from cofire.worlds.clusters import ClusterPlan, ClusterWorld, PlantedCluster, family_counts, plan_clusters
 from cofire.worlds.training import JUMP_START, JUMP_WEIGHT, JUMP_WIDTH, SaeKind, SaeSettings, train_sae
-from cofire.worlds.world import Bools, Floats, Ints, Singles, full
+from cofire.worlds.world import full
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-Halves = npt.NDArray[np.float16]
 Kind = Literal["crowd"] | SaeKind
 
 SEEN_VERSION = 1
@@ -198,7 +198,7 @@ def _trained(
     """Return the weights, from the cache if they are there; as float16 holds them, so that it makes no difference."""
     from safetensors.numpy import load_file
 
-    from cofire.ingest.files import write_tensors
+    from cofire.common.files import write_tensors
 
     path = None if cache is None else cache / weights_name(seed, sae.kind, settings)
     if path is not None and path.is_file():

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cofire.worlds.world import Singles
+from cofire.common.arrays import Singles
 
 if TYPE_CHECKING:
     import torch

@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Ints32 = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
+from cofire.common.arrays import Floats, Ints, Ints32
 
 DEV_SEEDS = (11, 12, 13, 14, 15)
 TEST_SEEDS = (7001, 7002, 7003)

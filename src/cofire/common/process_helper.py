@@ -1,4 +1,4 @@
-"""A helper of `cofire.analysis.processes`: reads its share from stdin, makes the parts, and ends with its parent."""
+"""A helper of `cofire.common.processes`: reads its share from stdin, makes the parts, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from cofire.analysis.processes import Share
+from cofire.common.processes import Share
 
 SECONDS = 0.2
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cofire.common.arrays import Ints32
+
 Hashes = npt.NDArray[np.uint64]
 
 
-def place_hash(document: npt.NDArray[np.int32], position: npt.NDArray[np.int32]) -> Hashes:
+def place_hash(document: Ints32, position: Ints32) -> Hashes:
     """Return a hash of each token's place, uint64 [R], one to one.
 
     Args:

@@ -1,9 +1,10 @@
 """Make the parts of a long analysis in several processes, each part a file; what is there already is not made again.
 
 The parts are dealt out like cards: of P processes, number w makes parts w, w + P, w + 2P and so on of those that are
-missing. A helper is a plain `python -m cofire.analysis.helper`, so that a script needs no `if __name__ == "__main__"`.
-It ends when this process ends, however that ends; what it leaves undone, this process makes itself, so that an error
-is raised here and a helper that the system has killed costs nothing but time. That it did is logged as a warning.
+missing. A helper is a plain `python -m cofire.common.process_helper`, so that a script needs no
+`if __name__ == "__main__"`. It ends when this process ends, however that ends; what it leaves undone, this process
+makes itself, so that an error is raised here and a helper that the system has killed costs nothing but time. That it
+did is logged as a warning.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from cofire.ingest.processors import processors
 
 LOG = logging.getLogger(__name__)
 MOST = 8
@@ -108,7 +107,7 @@ def _helper(job: Job, parts: list[int]) -> Iterator[subprocess.Popen[bytes]]:
         # A group of its own: Ctrl-C reaches this process alone, which then ends the helper.
         helper = subprocess.Popen(
             # -P: not the modules that happen to lie where the user works.
-            [sys.executable, "-P", "-m", "cofire.analysis.helper"],
+            [sys.executable, "-P", "-m", "cofire.common.process_helper"],
             stdin=share,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -119,3 +118,10 @@ def _helper(job: Job, parts: list[int]) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         helper.kill()
         helper.wait()
+
+
+def processors() -> int:
+    """Return the number of processors, those that this process is bound to where the system tells."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

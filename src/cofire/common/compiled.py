@@ -1,0 +1,53 @@
+"""Compiling loops with numba, and what plain Python has no word for: prefetching, and bits of a 64-bit word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import types
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile with numba; a plain decorator so that types survive it."""
+    return cast(Function, numba.njit(nogil=True, cache=True)(function))
+
+
+def _prefetch(_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index], index int64; one past the end does no harm."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=kind)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        # For reading, into every cache, data.
+        builder.call(function, [address, word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
+
+
+@compiled
+def ones(word: Any) -> Any:
+    """Count the bits that are set in a uint64."""
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled
+def lowest(word: Any) -> Any:
+    """Return the number of the lowest bit that is set."""
+    return ones((word & (~word + np.uint64(1))) - np.uint64(1))

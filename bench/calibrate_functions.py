@@ -31,7 +31,8 @@ import scipy.sparse as sp
 
 from cofire.analysis.function_evidence import Evidence, function_evidence
 from cofire.analysis.function_model import CLASSES, FEATURES, MIN_TOKENS, THRESHOLD, design, features, probabilities
-from cofire.ingest.histograms import fine_histograms, main_modes
+from cofire.ingest.latents.histograms import fine_histograms
+from cofire.ingest.latents.modes import main_modes
 from cofire.worlds import DEV_SEEDS, cluster_world
 from cofire.worlds.scoring import auroc, calibration_error
 

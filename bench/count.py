@@ -41,8 +41,8 @@ from machine import CACHE, load_of_others, machine, markdown, spread
 
 from cofire.common.arrays import Array
 from cofire.common.compiled import prefetch
-from cofire.ingest.pairs import pair_counter
-from cofire.ingest.pairs_kernels import AHEAD, SENTINELS, count_firings, pack, place_firings
+from cofire.ingest.pairs.choose import pair_counter
+from cofire.ingest.pairs.cpu_kernels import AHEAD, SENTINELS, count_firings, pack, place_firings
 
 BATCH = 4096
 SHARD = 65_536

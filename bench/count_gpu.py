@@ -37,10 +37,11 @@ import torch
 from machine import markdown, spread
 
 from cofire.common.arrays import Ints, Ints32
-from cofire.ingest import pairs_cuda, pairs_cuda_kernels
-from cofire.ingest.pairs import pair_counter
-from cofire.ingest.pairs_cuda import CudaPairCounter, Slab
-from cofire.ingest.pairs_cuda_totals import RowBlocks
+from cofire.ingest.pairs import cuda as pairs_cuda
+from cofire.ingest.pairs import cuda_kernels as pairs_cuda_kernels
+from cofire.ingest.pairs.choose import pair_counter
+from cofire.ingest.pairs.cuda import CudaPairCounter, Slab
+from cofire.ingest.pairs.cuda_totals import RowBlocks
 
 CHECKED, RATED = 20_000, 1_000_000
 SHARD = 65_536  # tokens added at once

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.load import LoadPlan, load_plan
 from cofire.schema.base import Node
 from cofire.schema.cypher import ddl

@@ -5,7 +5,7 @@
 1. Degrees are hub-heavy: Chung-Lu, weights (rank + 20)^(-1/2), a power law of exponent 3 with its head cut off, so
    that the busiest of 16,384 latents have a degree of 1,000 to 2,000. Latent indices are shuffled.
 2. A latent's firings grow with its weight; T is 1,000,000 tokens. A pair fires together 2 to 6 times as often as
-   independence gives, and its measures are cofire's own (`cofire.ingest.measures`), so all of them agree.
+   independence gives, and its measures are cofire's own (`cofire.ingest.edges.measures`), so all of them agree.
 3. One group for every 80 latents, of 5 to 40 of them, is planted among the edges with twice the lift: cliques, stars
    and half-full groups in turn. Clusters are cofire's own analysis of the edges inside the groups (Leiden over all
    edges takes minutes and finds the same groups among thousands of pairs).
@@ -29,11 +29,17 @@ import pyarrow.parquet as pq
 
 from cofire.analysis.clusters import find_clusters
 from cofire.common.arrays import Floats, Ints
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import digest, read_table, save_tables
+from cofire.ingest.edges.measures import pair_measures
+from cofire.ingest.edges.significance import (
+    benjamini_hochberg,
+    log_odds_error,
+    poisson_tail,
+    stratified_log_odds,
+    z_score,
+)
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.measures import pair_measures
-from cofire.ingest.significance import benjamini_hochberg, log_odds_error, poisson_tail, stratified_log_odds, z_score
-from cofire.ingest.table_files import digest, read_table, save_tables
 from cofire.schema.tables import CONTEXTS, EDGES, LATENTS, TOKENS, Table
 
 __all__ = ["ROOT", "degrees", "graph"]

@@ -49,12 +49,12 @@ from machine import load_of_others, machine, markdown, spread
 from cofire.analysis.analyze import analyze
 from cofire.common.arrays import Bools
 from cofire.ingest.capture import capture
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import table_infos
+from cofire.ingest.capturing.quiet import quiet
+from cofire.ingest.capturing.text import open_text
+from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 from cofire.ingest.count import count
-from cofire.ingest.quiet import quiet
-from cofire.ingest.table_files import table_infos
-from cofire.ingest.text import open_text
-from cofire.ingest.tokens import shards_of, tokenise, windows
 from cofire.settings import load_settings
 from cofire.store import open_store
 from cofire.store.ingest import analysis_settings, count_settings, ingest_all

@@ -42,7 +42,7 @@ from graph import graph
 from machine import CACHE, Cpu, Neo4j, load_of_others, machine, markdown, spread
 from neo4j import GraphDatabase
 
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.load import load_plan
 from cofire.schema.base import Node
 from cofire.schema.nodes import NODES

@@ -29,9 +29,9 @@ from graph import degrees, graph
 from machine import CACHE, ROOT, Neo4j, load_of_others, machine, markdown, percentile
 
 from cofire.errors import TimeLimit
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.load import load_plan
-from cofire.ingest.table_files import read_table
 from cofire.queries.library import Query, library
 from cofire.schema.tables import CLUSTERS, EDGES, MEMBERS, TOKENS
 from cofire.store import Store, open_store

@@ -23,9 +23,9 @@ from cofire.analysis.clusters import find_clusters
 from cofire.analysis.functions import cluster_functions
 from cofire.analysis.structure import structure
 from cofire.analysis.structure_function import WITH, WITHOUT, StructureFunction, structure_function
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import count
-from cofire.ingest.table_files import read_table
 from cofire.schema.tables import EDGES, LATENTS
 from cofire.worlds import TEST_SEEDS, ClusterWorld, cluster_world, family_counts, write_capture
 

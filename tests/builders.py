@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.import_activations import import_activations
 
 

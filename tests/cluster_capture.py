@@ -8,10 +8,10 @@ from safetensors.numpy import save_file
 
 from builders import arrays_of
 from cofire.analysis.subspace import cluster_subspaces
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import read_table, save_tables
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.table_files import read_table, save_tables
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS, LATENTS, MEMBERS
 from report_data import HARD_TOKENS
 

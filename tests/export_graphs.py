@@ -13,7 +13,7 @@ import numpy as np
 from builders import arrays_of
 from cofire.analysis.analyze import analyze
 from cofire.analysis.settings import AnalysisSettings
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
 from cofire.schema.base import Node, Relationship

@@ -45,7 +45,7 @@ def capture_job(model: str, saes: list[str], text: str, out: str) -> None:
 
 
 def count_job(folder: str) -> None:
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
     from cofire.ingest.count import CountSettings, count
 
     # Ten row blocks or so, each a file of its own.
@@ -53,7 +53,7 @@ def count_job(folder: str) -> None:
 
 
 def load_job(folder: str, location: str, username: str | None, password: str | None, replace: bool = False) -> None:
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
     from cofire.settings import load_settings
     from cofire.store import open_store, write
     from cofire.store.ingest import ingest

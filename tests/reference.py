@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.quiet import quiet
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capturing.quiet import quiet
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "smollm2"
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cofire import KnowledgeBase
-from cofire.ingest.capture_dir import find_captures
+from cofire.ingest.capture_dir.directory import find_captures
 from cofire.settings import load_settings
 from cofire.store.ingest import ingest
 from graphs import wipe

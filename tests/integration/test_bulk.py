@@ -13,7 +13,7 @@ import pytest
 from builders import make_capture, random_arrays
 from cofire.cli import run
 from cofire.errors import ConflictError, InputError, StoreBusy, StoreError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.load import LoadPlan, Section, load_plan
 from cofire.schema.nodes import CONTEXT
 from cofire.settings import Settings

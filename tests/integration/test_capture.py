@@ -14,10 +14,11 @@ import pytest
 
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
-from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.manifest import MANIFEST, Manifest
-from cofire.ingest.quiet import quiet
-from cofire.ingest.text import open_text
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.layout import MANIFEST
+from cofire.ingest.capture_dir.manifest import Manifest
+from cofire.ingest.capturing.quiet import quiet
+from cofire.ingest.capturing.text import open_text
 from differing import differing, files_of
 from reference import EXAMPLES, Reference, assert_capture_equals_encode, load_sae, rows_of
 
@@ -368,7 +369,7 @@ def test_the_noise_of_every_class_is_that_of_sae_lens(
     """What sae-lens, given the SAE as it was saved, has at `hook_sae_acts_pre` on tokens where a latent is silent."""
     import torch
 
-    from cofire.ingest.noise import MAD_TO_SIGMA, MIN_OFF, capture_noise
+    from cofire.ingest.noise.floor import MAD_TO_SIGMA, MIN_OFF, capture_noise
 
     directory, one = every_class[name]
     noise = capture_noise(one)
@@ -527,7 +528,7 @@ def test_writing_weights_are_centred_where_the_sae_wants_it(smollm2_dir: Path, t
         import torch
         from transformers import GPT2Config, GPT2LMHeadModel
 
-    from cofire.ingest.model import find_model, load_model
+    from cofire.ingest.capturing.model import find_model, load_model
 
     torch.manual_seed(0)
     place = tmp_path / "gpt2"
@@ -578,8 +579,8 @@ def test_a_registered_scale_is_folded_into_a_local_copy(tmp_path: Path) -> None:
         import torch
         from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
 
-    from cofire.ingest.saes import find_sae
-    from cofire.ingest.saes import load_sae as load
+    from cofire.ingest.capturing.saes import find_sae
+    from cofire.ingest.capturing.saes import load_sae as load
 
     name = ("gpt2-small-mlp-tm", "blocks.0.hook_mlp_out")
     factor = get_norm_scaling_factor(*name)

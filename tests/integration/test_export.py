@@ -15,7 +15,7 @@ import pytest
 from cofire import KnowledgeBase
 from cofire.cli import run
 from cofire.errors import QueryError, StoreError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.load import load_plan
 from cofire.store import Store
 from cofire.store.export import Format, capture_rows, export, store_rows

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from builders import make_capture, random_arrays
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.queries.library import library
 from cofire.store import Store, open_store
 from differing import differing, files_of

@@ -14,15 +14,15 @@ from numpy.testing import assert_array_equal
 from cofire.analysis.report import write_report
 from cofire.cli import run
 from cofire.errors import CaptureError, InputError
-from cofire.ingest import streaming
 from cofire.ingest.capture import capture
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.manifest import Manifest
+from cofire.ingest.capturing import running_counts as streaming
+from cofire.ingest.capturing.quiet import quiet
+from cofire.ingest.capturing.running_counts import ABSENT, load_tally
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.expected import expected_joint
-from cofire.ingest.manifest import Manifest
-from cofire.ingest.quiet import quiet
-from cofire.ingest.streaming import ABSENT, load_tally
-from cofire.ingest.tally import tally
+from cofire.ingest.edges.expected import expected_joint
+from cofire.ingest.pairs.tally import tally
 from cofire.queries.library import library
 from cofire.queries.report_data import report_data
 from cofire.settings import load_settings

@@ -24,15 +24,15 @@ from builders import make_capture
 from cofire import __version__
 from cofire.common.files import sha256_of
 from cofire.errors import CaptureError, InputError, StoreError
-from cofire.ingest import ray_engine
-from cofire.ingest import tally as tally_module
-from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.clear import ClearFirings
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.engine import Engine
-from cofire.ingest.ray_cluster import ENVIRONMENT, cluster
-from cofire.ingest.ray_engine import count_range, cut, ray_tally
-from cofire.ingest.tally import Tally, tally
+from cofire.ingest.noise.clear import ClearFirings
+from cofire.ingest.pairs.counter import ray_engine
+from cofire.ingest.pairs.counter import tally as tally_module
+from cofire.ingest.pairs.engine import Engine
+from cofire.ingest.pairs.ray_cluster import ENVIRONMENT, cluster
+from cofire.ingest.pairs.ray_engine import count_range, cut, ray_tally
+from cofire.ingest.pairs.tally import Tally, tally
 from differing import differing, files_of
 from processes import below, kill_child, left_of, processes
 

@@ -14,7 +14,7 @@ import pytest
 
 from builders import make_capture, random_arrays
 from cofire.errors import StoreError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.store import Store, open_store
 from graphs import dump_graph, wipe
 from jobs import count_job, fork_server, load_job, run_undisturbed

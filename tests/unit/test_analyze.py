@@ -16,10 +16,10 @@ from cofire.cli import run
 from cofire.common import processes
 from cofire.common.files import exclusive
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.load import load_plan
-from cofire.ingest.table_files import read_table, table_infos
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS
 from cofire.settings import Settings
 from cofire.store.ingest import analysis_settings

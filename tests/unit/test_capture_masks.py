@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cofire.ingest.encode import Encoded, Rows, select
-from cofire.ingest.masking import norm_limit, rule
+from cofire.ingest.capturing.encode import Encoded, Rows, select
+from cofire.ingest.capturing.masking import norm_limit, rule
 
 
 def test_the_limit_is_a_multiple_of_the_median_of_ordinary_tokens() -> None:

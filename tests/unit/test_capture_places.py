@@ -7,10 +7,10 @@ import pytest
 
 from cofire.common.devices import choose_device
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
-from cofire.ingest.model import find_model
-from cofire.ingest.resume import check_place, check_root, clear, compare, facts
-from cofire.ingest.saes import find_sae
+from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
+from cofire.ingest.capturing.model import find_model
+from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, facts
+from cofire.ingest.capturing.saes import find_sae
 
 SETTINGS = {"tokens": 10, "dtype": "float32"}
 

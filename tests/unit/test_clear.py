@@ -10,10 +10,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from builders import arrays_of, make_capture, random_arrays
-from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.clear import ClearFirings, clear_firings
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.noise import MAD_TO_SIGMA
+from cofire.ingest.noise.clear import ClearFirings, clear_firings
+from cofire.ingest.noise.floor import MAD_TO_SIGMA
 
 Array = np.ndarray[Any, np.dtype[Any]]
 N, D, T, THETA = 40, 256, 1500, 0.5
@@ -93,7 +93,7 @@ def test_without_residuals_nothing_is_known_and_nothing_written(tmp_path: Path) 
 
 
 def test_wide_saes_are_judged_as_they_are_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cofire.ingest.denoise.MAX_LATENTS", N - 1)
+    monkeypatch.setattr("cofire.ingest.noise.interference.MAX_LATENTS", N - 1)
     capture = world(tmp_path / "w", 402)[0]
     found = clear_firings(capture, np.full(N, THETA), tmp_path / "clear", denoise=True, tell=lambda *_: None)
     assert str(found["reason"]).endswith(f"judged as they are, for it has more than {N - 1} latents")

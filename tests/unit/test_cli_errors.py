@@ -178,7 +178,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def fail(*_args: object, **_kwargs: object) -> None:
             raise error
 
-        monkeypatch.setattr("cofire.ingest.capture_dir.find_captures", fail)
+        monkeypatch.setattr("cofire.ingest.capture_dir.directory.find_captures", fail)
 
     return spoil
 

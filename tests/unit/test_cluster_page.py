@@ -22,7 +22,7 @@ from cofire.analysis.subspace_figure import COLOURS, Plane, colours_of, mixture_
 from cofire.analysis.visible import visible_token
 from cofire.cli import run
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.table_files import table_infos
+from cofire.ingest.capture_dir.table_files import table_infos
 from report_data import HARD_TOKENS
 
 PICTURES = {"graph", "plane", "mixtures"}

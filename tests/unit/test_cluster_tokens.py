@@ -12,7 +12,7 @@ from builders import dense, make_capture, random_arrays
 from cofire.analysis.cluster_tokens import MOST_ALONE, cluster_tokens, shared_and_alone
 from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import Shard
+from cofire.ingest.capture_dir.shard import Shard
 
 CLUSTERS = {
     "whole": np.arange(12),

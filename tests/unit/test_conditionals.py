@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from cofire.common.arrays import Array, Bools, Floats, Ints32, Singles
 from cofire.common.files import write_parquet
-from cofire.ingest import conditionals
-from cofire.ingest.capture_dir import Shard
-from cofire.ingest.conditionals import (
+from cofire.ingest.capture_dir.shard import Shard
+from cofire.ingest.edges import conditionals
+from cofire.ingest.edges.conditionals import (
     BYTES_OF_STATE,
     BYTES_OF_TABLE,
     MAX_TOKENS,
@@ -26,7 +26,7 @@ from cofire.ingest.conditionals import (
     edge_blocks,
     join_blocks,
 )
-from cofire.ingest.histograms import aligned_bins
+from cofire.ingest.latents.bins import aligned_bins
 
 Edges = tuple[Ints32, Ints32]
 

@@ -12,9 +12,9 @@ import pytest
 from builders import arrays_of, make_capture, random_arrays
 from cofire.common.files import exclusive
 from cofire.errors import CaptureError
+from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.measures import pair_measures
-from cofire.ingest.table_files import read_table, table_infos
+from cofire.ingest.edges.measures import pair_measures
 from cofire.schema.tables import CONDITIONALS, CONTEXTS, EDGES, LATENTS, TOKENS
 from differing import differing, files_of
 

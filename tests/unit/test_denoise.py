@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cofire.ingest.denoise import LIMIT, denoised, interference
+from cofire.ingest.noise.interference import LIMIT, denoised, interference
 from cofire.worlds import DEV_SEEDS, crowd
 
 

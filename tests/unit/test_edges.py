@@ -14,11 +14,11 @@ from scipy.stats import poisson
 
 from builders import arrays_of, dense, make_capture, random_arrays
 from cofire.errors import InputError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.noise import MAD_TO_SIGMA
-from cofire.ingest.table_files import read_table, table_infos
+from cofire.ingest.noise.floor import MAD_TO_SIGMA
 from cofire.schema.tables import CENTROIDS, CONDITIONALS, EDGES, LATENTS
 
 TEST_SEEDS = (200, 201, 202)
@@ -215,7 +215,7 @@ def test_conditionals_and_magnitude_of_kept_pairs(tmp_path: Path) -> None:
 def test_memory_and_shards_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = noisy_capture(tmp_path / "1", 302)[0]
     monkeypatch.setattr("cofire.ingest.import_activations.ROWS_PER_SHARD", 130)
-    monkeypatch.setattr("cofire.ingest.candidates.PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr("cofire.ingest.edges.candidates.PAIRS_AT_ONCE", 2)
     second = noisy_capture(tmp_path / "2", 302)[0]
     assert len(second.manifest.shards) > len(first.manifest.shards)
     count(first, CountSettings(edges="all", weak=True))
@@ -227,8 +227,8 @@ def test_memory_and_shards_change_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("stop", ["pairs", "clear pairs", "significance", "conditionals 1/1", "examples"])
 def test_a_count_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
     monkeypatch.setattr("cofire.ingest.import_activations.ROWS_PER_SHARD", 500)
-    monkeypatch.setattr("cofire.ingest.tally.CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr("cofire.ingest.tally.CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr("cofire.ingest.pairs.tally.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("cofire.ingest.pairs.tally.CHECKPOINT_SHARE", 1e9)
     capture = noisy_capture(tmp_path / "1", 303)[0]
 
     def interrupt(stage: str, done: int, _total: int) -> None:

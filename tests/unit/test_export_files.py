@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.load import load_plan
 from cofire.schema.base import Node
 from cofire.schema.nodes import LATENT, NODES, RELEASE, SAE, TOKEN

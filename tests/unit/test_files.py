@@ -11,8 +11,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from cofire.common.files import TENSORS_PART, write_tensors, write_text
-from cofire.ingest.manifest import MANIFEST
-from cofire.ingest.resume import WEIGHTS, clear
+from cofire.ingest.capture_dir.layout import MANIFEST, WEIGHTS
+from cofire.ingest.capturing.resume import clear
 from differing import files_of
 
 KILLED = """

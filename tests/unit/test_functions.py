@@ -28,8 +28,8 @@ from cofire.analysis.function_model import (
 )
 from cofire.analysis.functions import cluster_functions
 from cofire.errors import CaptureError, InputError
+from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import count
-from cofire.ingest.table_files import read_table
 from cofire.schema.cluster_tables import CLUSTER_FUNCTIONS
 from cofire.schema.tables import LATENTS
 from cofire.worlds import DEV_SEEDS, TEST_SEEDS, cluster_world, write_capture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cofire.ingest.histograms import BINS, aligned_bins, fine_bins, main_modes
+from cofire.ingest.latents.bins import BINS, aligned_bins, fine_bins
+from cofire.ingest.latents.modes import main_modes
 
 TEST_SEEDS = tuple(range(100, 120))
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from builders import arrays_of, random_arrays
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.import_activations import import_activations
 
 

@@ -23,6 +23,13 @@ ORDER = {
         {""},
         {"cli"},
     ],
+    "cofire.ingest": [
+        {"capture_dir"},
+        {"latents", "noise"},
+        {"pairs"},
+        {"edges", "capturing"},
+        {"capture", "count", "import_activations", "load", "decoders"},
+    ],
 }
 
 

@@ -18,9 +18,9 @@ from builders import make_capture, random_arrays
 from cofire.analysis.motif_sources import capture_sources
 from cofire.analysis.motifs import BestMotifs, CoFiring, Kind, checked_sizes, motifs
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.table_files import read_table
 from cofire.queries.motif_search import best_motifs, stream_motifs
 from cofire.schema.tables import EDGES
 

@@ -17,9 +17,9 @@ import pytest
 
 from builders import make_capture, random_arrays
 from cofire.analysis.motif_sources import capture_sources
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import save_tables, table_infos
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.table_files import save_tables, table_infos
 from cofire.queries.motif_search import stream_motifs
 from cofire.schema.tables import MOTIF_COUNTS
 

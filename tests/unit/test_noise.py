@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.centroids import centroids
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.manifest import SaeInfo
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.manifest import SaeInfo
-from cofire.ingest.noise import MAD_TO_SIGMA, MIN_OFF, capture_noise, noise_moments
+from cofire.ingest.latents.centroids import centroids
+from cofire.ingest.noise.floor import MAD_TO_SIGMA, MIN_OFF, capture_noise, noise_moments
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -115,9 +115,9 @@ def test_blocks_of_latents_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     world = make()
     given = (world.x.astype(np.float32), world.weights["W_enc"], world.weights["b_enc"], csr(world.acts > 0))
     whole = noise_moments(*given)
-    monkeypatch.setattr("cofire.ingest.noise._BLOCK_BYTES", 4 * 1500 * 2)
+    monkeypatch.setattr("cofire.ingest.noise.floor._BLOCK_BYTES", 4 * 1500 * 2)
     np.testing.assert_allclose(noise_moments(*given), whole, rtol=1e-6)
-    monkeypatch.setattr("cofire.ingest.noise._BLOCK_BYTES", 1)
+    monkeypatch.setattr("cofire.ingest.noise.floor._BLOCK_BYTES", 1)
     np.testing.assert_allclose(noise_moments(*given), whole, rtol=1e-6)
 
 
@@ -238,7 +238,7 @@ def test_shards_and_the_limit_of_checked_firings_change_nothing(
     one = capture_of(tmp_path / "one", world)
     noise, (tokens, mean) = capture_noise(one), centroids(one, low)
     monkeypatch.setattr("cofire.ingest.import_activations.ROWS_PER_SHARD", 101)
-    monkeypatch.setattr("cofire.ingest.noise._CHECKED_FIRINGS", 50)
+    monkeypatch.setattr("cofire.ingest.noise.floor._CHECKED_FIRINGS", 50)
     many = capture_of(tmp_path / "many", world)
     assert len(many.manifest.shards) == 15
     np.testing.assert_array_equal(capture_noise(many).m0, noise.m0)
@@ -252,7 +252,7 @@ def test_the_sample_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     from cofire.common.hashing import place_hash
 
     world = make(8)
-    monkeypatch.setattr("cofire.ingest.noise.SAMPLE", 600)
+    monkeypatch.setattr("cofire.ingest.noise.floor.SAMPLE", 600)
     noise = capture_noise(capture_of(tmp_path, world))
     assert noise.tokens == 600
     rows = np.arange(1500, dtype=np.int32)

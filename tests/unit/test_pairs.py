@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from cofire.common.arrays import Array
 from cofire.errors import CaptureError
-from cofire.ingest import pairs_cpu
-from cofire.ingest.pairs import PairBlock, PairCounter, SavedPairs, pair_counter, write_pairs
-from cofire.ingest.pairs_cpu import CpuPairCounter
+from cofire.ingest.pairs import cpu as pairs_cpu
+from cofire.ingest.pairs.blocks import PairBlock, SavedPairs, write_pairs
+from cofire.ingest.pairs.choose import load_pairs, pair_counter
+from cofire.ingest.pairs.counter import PairCounter
+from cofire.ingest.pairs.cpu import CpuPairCounter
 
 # A slab of one row and rows of sparse runs; a triangle and small slabs; one slab.
 MEMORIES = [1, 3000, 20_000, 10**8]
@@ -86,7 +88,7 @@ def test_any_split_any_memory_and_any_merge_tree_equal_brute_force(tmp_path: Pat
         if order.random() < 0.5:
             right.save(tmp_path / "saved")
             right.close()
-            right = PairCounter.load(tmp_path / "saved", memory=order.choice(MEMORIES), work=tmp_path)
+            right = load_pairs(tmp_path / "saved", memory=order.choice(MEMORIES), work=tmp_path)
         left.merge(right)
         right.close()
         counters.append(left)
@@ -120,7 +122,7 @@ def test_many_slabs(tmp_path: Path, memory: int) -> None:
         )
         check(counter, truth)
         check(counter, truth)
-    with PairCounter.load(tmp_path / "saved", memory=10**6, work=tmp_path) as counter:
+    with load_pairs(tmp_path / "saved", memory=10**6, work=tmp_path) as counter:
         assert counter.tokens == 1200
         check(counter, truth)
         # A loaded counter goes on.
@@ -201,12 +203,12 @@ def test_counts_pass_2_to_the_32(tmp_path: Path, memory: int) -> None:
         counter.save(path)
     for _ in range(33):
         with (
-            PairCounter.load(path, memory=memory, work=tmp_path) as counter,
-            PairCounter.load(path, memory=memory, work=tmp_path) as other,
+            load_pairs(path, memory=memory, work=tmp_path) as counter,
+            load_pairs(path, memory=memory, work=tmp_path) as other,
         ):
             counter.merge(other)
             counter.save(path)
-    with PairCounter.load(path, memory=memory, work=tmp_path) as counter:
+    with load_pairs(path, memory=memory, work=tmp_path) as counter:
         assert counter.tokens == 3 * 2**33
         check(counter, 2**33 * brute_force(fires))
 
@@ -284,7 +286,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     for content in (flipped, whole[:-50], b"", b"no zip"):
         path.write_bytes(content)
         with pytest.raises(CaptureError, match="is damaged"):
-            PairCounter.load(path, memory=1, work=tmp_path)
+            load_pairs(path, memory=1, work=tmp_path)
     path.unlink()
     with pytest.raises(CaptureError, match="is damaged"):
         SavedPairs(path)
@@ -297,9 +299,9 @@ def test_a_file_that_lacks_rows_or_names_wrong_latents_is_refused(tmp_path: Path
     for block, n in ((one, 3), (PairBlock(0, 2, one.indptr, np.array([2], np.int32), one.count, 1), 2)):
         write_pairs(path, n, 1, [block])
         with pytest.raises(CaptureError, match="is damaged"):
-            PairCounter.load(path, memory=10**6, work=tmp_path)
+            load_pairs(path, memory=10**6, work=tmp_path)
     write_pairs(path, 2, 1, [one])
-    with PairCounter.load(path, memory=10**6, work=tmp_path) as counter:
+    with load_pairs(path, memory=10**6, work=tmp_path) as counter:
         check(counter, np.array([[0, 1], [0, 0]]))
 
 

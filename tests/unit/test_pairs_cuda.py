@@ -22,9 +22,11 @@ import pytest
 import torch
 
 from cofire.errors import InputError
-from cofire.ingest.histograms import BINS, aligned_bins, fine_bins
-from cofire.ingest.histograms_cuda import AlignedHistograms, FineHistograms
-from cofire.ingest.pairs import PairCounter, SavedPairs, pair_counter
+from cofire.ingest.latents.bins import BINS, aligned_bins, fine_bins
+from cofire.ingest.latents.histograms_cuda import AlignedHistograms, FineHistograms
+from cofire.ingest.pairs.blocks import SavedPairs
+from cofire.ingest.pairs.choose import load_pairs, pair_counter
+from cofire.ingest.pairs.counter import PairCounter
 
 Rows = tuple[np.ndarray, np.ndarray]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="skipped: no CUDA device")
@@ -63,7 +65,8 @@ def table(counter: PairCounter, min_count: int = 1) -> np.ndarray:
 @contextmanager
 def small_sizes(visits: int, macs_per_addition: float) -> Iterator[None]:
     """Set the sizes of the kernels small, so that tiny inputs meet every loop."""
-    from cofire.ingest import pairs_cuda, pairs_cuda_kernels
+    from cofire.ingest.pairs import cuda as pairs_cuda
+    from cofire.ingest.pairs import cuda_kernels as pairs_cuda_kernels
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"LISTS": 4, "LANES": 8, "TOKENS": 4, "TILE": 16, "STEP": 32}.items():
@@ -74,7 +77,7 @@ def small_sizes(visits: int, macs_per_addition: float) -> Iterator[None]:
 
 
 def cuda_counter(n_latents: int, memory: int, work: Path, device: str) -> Any:
-    from cofire.ingest.pairs_cuda import CudaPairCounter
+    from cofire.ingest.pairs.cuda import CudaPairCounter
 
     return CudaPairCounter(n_latents, memory=memory, work=work, device=device)
 
@@ -111,8 +114,8 @@ def check_random_captures_equal_brute_force(device: str, work: Path) -> None:
 
 
 def check_rows_at_both_widths_of_ids(device: str, _: Path) -> None:
-    from cofire.ingest.pairs_cuda import Slab, Transposed
-    from cofire.ingest.pairs_cuda_totals import packed_start
+    from cofire.ingest.pairs.cuda import Slab, Transposed
+    from cofire.ingest.pairs.cuda_totals import packed_start
 
     for n in (65_535, 65_536, 65_537, 70_000):
         rng = np.random.default_rng(n)
@@ -131,7 +134,7 @@ def check_rows_at_both_widths_of_ids(device: str, _: Path) -> None:
 
 
 def check_the_dense_product_over_several_runs_of_tokens(device: str, _: Path) -> None:
-    from cofire.ingest.pairs_cuda import Slab, hot_pairs
+    from cofire.ingest.pairs.cuda import Slab, hot_pairs
 
     rng = np.random.default_rng(2)
     fires = rng.random((75, 30)) < 0.3
@@ -169,7 +172,7 @@ def check_counters_of_both_backends_merge(device: str, work: Path) -> None:
             loaded.add(*csr(fires))
             np.testing.assert_array_equal(table(loaded), 2 * truth)
             # The file is the CPU backend's own.
-            with PairCounter.load(work / "a.pairs", memory=10**7, work=work) as again:
+            with load_pairs(work / "a.pairs", memory=10**7, work=work) as again:
                 np.testing.assert_array_equal(table(again), truth)
 
 
@@ -217,7 +220,7 @@ def check_rows_that_are_not_sound_are_refused_whole(device: str, work: Path) -> 
 
 
 def check_histograms_equal_numpy(device: str, _: Path) -> None:
-    from cofire.ingest import histograms_cuda
+    from cofire.ingest.latents import histograms_cuda
 
     rng = np.random.default_rng(0)
     n, firings = 50, 20_000
@@ -326,7 +329,8 @@ def test_the_bench_says_that_there_is_no_device() -> None:
 
 
 def test_hot_latents_are_chosen_by_the_counted_cost() -> None:
-    from cofire.ingest import pairs_cuda, pairs_cuda_kernels
+    from cofire.ingest.pairs import cuda as pairs_cuda
+    from cofire.ingest.pairs import cuda_kernels as pairs_cuda_kernels
 
     tile = pairs_cuda_kernels.TILE
     # Few latents, many of them active: all are hot, but for those that never fire.
@@ -350,7 +354,7 @@ def test_hot_latents_are_chosen_by_the_counted_cost() -> None:
 
 
 def test_row_blocks_cover_all_latents() -> None:
-    from cofire.ingest.pairs_cuda_totals import RowBlocks
+    from cofire.ingest.pairs.cuda_totals import RowBlocks
 
     for n in (1, 2, 7, 100):
         for most in (0, 1, 50, 10**6):

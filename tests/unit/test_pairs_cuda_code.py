@@ -46,7 +46,7 @@ def test_machine_code_for_hopper(name: str, tmp_path: Path, monkeypatch: pytest.
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from cofire.ingest import pairs_cuda_kernels
+    from cofire.ingest.pairs import cuda_kernels as pairs_cuda_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     kernel = getattr(pairs_cuda_kernels, name)

@@ -11,12 +11,12 @@ import pytest
 import scipy.sparse as sp
 
 from cofire.common.arrays import Array
-from cofire.ingest.denoise import denoised, interference
-from cofire.ingest.expected import ONE, expected_joint
-from cofire.ingest.noise import noise_moments
-from cofire.ingest.pairs import pair_counter
-from cofire.ingest.significance import benjamini_hochberg, log_odds_error, poisson_tail, stratified_log_odds
-from cofire.ingest.strata import StratumCounter
+from cofire.ingest.edges.expected import ONE, expected_joint
+from cofire.ingest.edges.significance import benjamini_hochberg, log_odds_error, poisson_tail, stratified_log_odds
+from cofire.ingest.noise.floor import noise_moments
+from cofire.ingest.noise.interference import denoised, interference
+from cofire.ingest.pairs.choose import pair_counter
+from cofire.ingest.pairs.strata import StratumCounter
 from cofire.worlds import DEV_SEEDS, TEST_SEEDS, Encoded, World, bursty, crowd, planted_pairs
 
 FDR, MIN_LOG_ODDS, MIN_COUNT = 0.01, 1.0, 20

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cofire.errors import InputError, StoreError
-from cofire.ingest.ray_cluster import cluster
+from cofire.ingest.pairs.ray_cluster import cluster
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "127.0.0.1", ":6379", "host:port"])
@@ -25,7 +25,7 @@ def test_an_address_where_nobody_listens() -> None:
 def test_without_ray_it_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['ray'] = None\nimport cofire.ingest.count, cofire.cli.app\n"
-        "from cofire.ingest.ray_cluster import cluster\nwith cluster(None): pass\n"
+        "from cofire.ingest.pairs.ray_cluster import cluster\nwith cluster(None): pass\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip().endswith("InputError: --engine ray needs Ray: pip install 'cofire[ray]'")

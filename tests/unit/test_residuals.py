@@ -16,11 +16,12 @@ from builders import make_capture, random_arrays
 from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError
 from cofire.ingest.capture import capture as capture_text
-from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.encode import Encoded, select_residuals
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.residuals import sampled, to_half, to_single
+from cofire.ingest.capturing.encode import Encoded, select_residuals
+from cofire.ingest.capturing.resume import clear, verify
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.residuals import residual_sample, sampled, to_half, to_single
-from cofire.ingest.resume import clear, verify
+from cofire.ingest.noise.sample import residual_sample
 from reference import EXAMPLES, Reference
 
 

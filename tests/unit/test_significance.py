@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from cofire.common.arrays import Array
-from cofire.ingest.significance import (
+from cofire.ingest.edges.significance import (
     LARGE,
     benjamini_hochberg,
     log_odds_error,

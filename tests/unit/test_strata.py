@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from cofire.common.arrays import Array
 from cofire.errors import CaptureError, InputError
-from cofire.ingest import strata as strata_module
-from cofire.ingest.expected import ONE, expected_joint
-from cofire.ingest.strata import Strata, StratumCounter, token_strata
+from cofire.ingest.edges.expected import ONE, expected_joint
+from cofire.ingest.pairs.counter import strata as strata_module
+from cofire.ingest.pairs.strata import Strata, StratumCounter, token_strata
 
 LARGE = 10**9
 
@@ -126,7 +126,7 @@ def test_both_ways_of_adding_terms_agree(monkeypatch: pytest.MonkeyPatch) -> Non
     results = []
     for by_row, by_partner in ((0.0, 1.0), (1.0, 0.0)):
         monkeypatch.setattr(
-            "cofire.ingest.expected._steps",
+            "cofire.ingest.edges.expected._steps",
             lambda arrays, *_rest, x=by_row, y=by_partner: (
                 np.full(len(arrays[3]) - 1, x),
                 np.full(len(arrays[3]) - 1, y),
@@ -288,7 +288,7 @@ def test_token_strata() -> None:
 
 
 def test_many_runs_on_the_disk_are_made_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cofire.ingest.strata.MAX_RUNS", 3)
+    monkeypatch.setattr("cofire.ingest.pairs.strata.MAX_RUNS", 3)
     rng = np.random.default_rng(5)
     spilling, whole = StratumCounter(30, work=tmp_path, memory=2000), StratumCounter(30, work=None, memory=2000)
     for _ in range(60):

@@ -19,20 +19,18 @@ from builders import arrays_of, make_capture, random_arrays
 from cofire.analysis.analyze import analyze
 from cofire.analysis.settings import AnalysisSettings
 from cofire.errors import CaptureError, InputError
-from cofire.ingest import streaming
 from cofire.ingest.capture import capture
-from cofire.ingest.capture_dir import CaptureDir, Shard
-from cofire.ingest.count import CountSettings, count
-from cofire.ingest.examples import TokenCounter
-from cofire.ingest.expected import expected_joint
-from cofire.ingest.load import load_plan
-from cofire.ingest.manifest import CountsInfo, Manifest
-from cofire.ingest.places import Place
-from cofire.ingest.resume import check_place, clear, compare, count_folders, facts_of, verify
-from cofire.ingest.saes import SaeSource
-from cofire.ingest.streaming import (
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.layout import count_folders
+from cofire.ingest.capture_dir.manifest import CountsInfo, Manifest
+from cofire.ingest.capture_dir.shard import Shard
+from cofire.ingest.capture_dir.table_files import table_infos
+from cofire.ingest.capturing import running_counts as streaming
+from cofire.ingest.capturing.checkpoints import Checkpoints
+from cofire.ingest.capturing.places import Place
+from cofire.ingest.capturing.resume import check_place, clear, compare, facts_of, verify
+from cofire.ingest.capturing.running_counts import (
     ABSENT,
-    Checkpoints,
     Moments,
     RunningCounts,
     checkpoint,
@@ -40,8 +38,12 @@ from cofire.ingest.streaming import (
     load_tokens,
     resume_counts,
 )
-from cofire.ingest.table_files import table_infos
-from cofire.ingest.tally import Tally, tally
+from cofire.ingest.capturing.saes import SaeSource
+from cofire.ingest.count import CountSettings, count
+from cofire.ingest.edges.expected import expected_joint
+from cofire.ingest.latents.top_tokens import TokenCounter
+from cofire.ingest.load import load_plan
+from cofire.ingest.pairs.tally import Tally, tally
 from cofire.schema.nodes import CONTEXT, TOKEN
 from cofire.schema.relationships import FIRES_ON, SHOWN_BY
 

@@ -26,8 +26,8 @@ from cofire.analysis.structure_function_figure import structure_function_figure
 from cofire.analysis.structure_function_rows import structure_function_rows
 from cofire.common.files import exclusive
 from cofire.errors import InputError
+from cofire.ingest.capture_dir.table_files import read_table, save_tables
 from cofire.ingest.count import count
-from cofire.ingest.table_files import read_table, save_tables
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTERS, LATENTS, MEMBERS
 from cofire.worlds import TEST_SEEDS, cluster_world
 

@@ -13,9 +13,9 @@ from cofire.analysis.clear_values import ClearValues
 from cofire.analysis.cluster_tokens import MOST_ALONE, cluster_tokens
 from cofire.analysis.subspace import ALONE, FITTED, MIXTURES, OTHERS, cluster_subspaces
 from cofire.errors import InputError
+from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.table_files import read_table
 from cofire.schema.tables import CLUSTERS, EDGES, LATENTS, MEMBERS, SUBSPACE_MIXTURES, SUBSPACE_POINTS, SUBSPACES
 from cofire.worlds import TEST_SEEDS
 

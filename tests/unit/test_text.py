@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cofire.errors import InputError
-from cofire.ingest.text import open_text
-from cofire.ingest.tokens import hash_of_tokens, read_tokens, shards_of, tokenise, windows, write_tokens
+from cofire.ingest.capture_dir.text_file import hash_of_tokens, read_tokens, write_tokens
+from cofire.ingest.capturing.text import open_text
+from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 
 
 def write_lines(path: Path, *records: object) -> Path:
@@ -109,7 +110,7 @@ def test_a_bad_line_behind_the_limit_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_tokens_come_back_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cofire.ingest.tokens.ROW_GROUP_TOKENS", 4)
+    monkeypatch.setattr("cofire.ingest.capture_dir.text_file.ROW_GROUP_TOKENS", 4)
     documents = [(name, np.arange(size, dtype=np.int32)) for name, size in (("a", 3), ("b", 5), ("c", 1))]
     info = write_tokens(tmp_path / "text.parquet", documents, ["somewhere"])
     assert (info.documents, info.tokens, info.sources) == (3, 9, ["somewhere"])

@@ -11,8 +11,8 @@ from cofire.analysis.function_evidence import function_evidence
 from cofire.analysis.function_model import CLASSES, function_probabilities
 from cofire.analysis.functions import cluster_functions
 from cofire.analysis.twins import TWINS, without_twins
+from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import count
-from cofire.ingest.table_files import read_table
 from cofire.schema.tables import LATENTS
 from cofire.worlds import TEST_SEEDS
 

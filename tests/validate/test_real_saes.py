@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cofire.ingest.capture import capture
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from reference import Reference, assert_capture_equals_encode
 
 TOKENS = 4000

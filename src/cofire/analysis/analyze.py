@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from cofire.analysis.settings import AnalysisSettings
 from cofire.common.files import exclusive
 from cofire.errors import InputError
-from cofire.ingest.capture_dir import CaptureDir
-from cofire.ingest.table_files import (
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import (
     capture_digest,
     digest,
     drop_tables,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cofire.common.arrays import Floats, Singles
-    from cofire.ingest.capture_dir import CaptureDir, Shard
+    from cofire.ingest.capture_dir.directory import CaptureDir
+    from cofire.ingest.capture_dir.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def clear_values(capture: CaptureDir, latents: pa.Table) -> ClearValues:
     Raises:
         CaptureError: a file of the capture is damaged.
     """
-    from cofire.ingest.noise import capture_noise
-    from cofire.ingest.table_files import table_infos
+    from cofire.ingest.capture_dir.table_files import table_infos
+    from cofire.ingest.noise.floor import capture_noise
 
     floor = np.asarray(latents.column("clear_floor").to_numpy(zero_copy_only=False), dtype=np.float64)
     if not np.isfinite(floor).any():

@@ -14,8 +14,9 @@ import numpy as np
 
 from cofire.analysis.cluster_members import cluster_members
 from cofire.errors import InputError
-from cofire.ingest.examples import WINDOW, token_text
-from cofire.ingest.table_files import read_table, table_infos
+from cofire.ingest.capture_dir.table_files import read_table, table_infos
+from cofire.ingest.latents.contexts import WINDOW
+from cofire.ingest.latents.top_tokens import token_text
 from cofire.schema.tables import (
     CLUSTER_FUNCTIONS,
     CLUSTER_NULLS,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
     from cofire.schema.tables import Table
 
 AT_END = 2

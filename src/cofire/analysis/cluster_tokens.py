@@ -23,7 +23,8 @@ from cofire.errors import CaptureError, InputError
 
 if TYPE_CHECKING:
     from cofire.common.arrays import Array, Bools, Floats, Ints, Ints32, Singles
-    from cofire.ingest.capture_dir import CaptureDir, Shard
+    from cofire.ingest.capture_dir.directory import CaptureDir
+    from cofire.ingest.capture_dir.shard import Shard
 
     Ints = Ints
     Singles = Singles

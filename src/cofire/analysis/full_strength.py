@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cofire.common.arrays import Bools, Floats, Ints
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
 
     Floats = Floats
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cofire.common.arrays import Ints
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
 
     Ints = Ints
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from cofire.analysis.motifs import BestMotifs, CoFiring, Kind, Measure, Motif, Score, motifs
 from cofire.errors import InputError
-from cofire.ingest.table_files import read_table, table_infos
+from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.schema.tables import EDGES, MOTIF_COUNTS
 
 if TYPE_CHECKING:
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
 
 _BATCH = 10_000
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
 
 _OF_CLUSTERS = ("cluster", "size", "structure", "structure_p", *SCORES, "transitivity", "max_clique_share")
 
@@ -28,7 +28,7 @@ def structure_function_rows(captures: Sequence[CaptureDir]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from cofire.ingest.table_files import read_table
+    from cofire.ingest.capture_dir.table_files import read_table
 
     parts = []
     for capture in captures:

@@ -68,8 +68,8 @@ def capture(
     """
     from cofire.errors import InputError
     from cofire.ingest.capture import capture as capture_text
-    from cofire.ingest.masking import NORM_FACTOR
-    from cofire.ingest.residuals import RESIDUAL_SHARE
+    from cofire.ingest.capture_dir.residuals import RESIDUAL_SHARE
+    from cofire.ingest.capturing.masking import NORM_FACTOR
 
     if residual_share is not None and not residuals:
         raise InputError("--residual-share is given without --residuals: give both, or none")
@@ -105,7 +105,7 @@ def capture(
             f"mean L0 {manifest.firings / max(manifest.rows, 1):.1f} -> {one.path}"
         )
     if no_keep:
-        from cofire.ingest.streaming import ABSENT
+        from cofire.ingest.capturing.running_counts import ABSENT
 
         notice(f"noise floors: {ABSENT}")
 

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.status import Status
 
 if TYPE_CHECKING:
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
     from cofire.queries.knowledge_base import KnowledgeBase
     from cofire.queries.library import Query
     from cofire.settings import Settings
@@ -128,7 +128,7 @@ def open_named(settings: Settings, *, create: bool = False, any_version: bool = 
 
 def open_captures(paths: list[Path]) -> list[CaptureDir]:
     """Open the captures that the user named."""
-    from cofire.ingest.capture_dir import find_captures
+    from cofire.ingest.capture_dir.directory import find_captures
 
     return find_captures(paths)
 

@@ -23,7 +23,7 @@ from cofire.cli.output import Format, emit
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
 
 
 class Edges(StrEnum):
@@ -150,9 +150,9 @@ def count(
     device: DeviceOption = None,
 ) -> None:
     """Count which latents fire together, exactly, and keep the pairs that do so beyond their documents' topics."""
+    from cofire.ingest.capture_dir.table_files import table_infos
     from cofire.ingest.count import check_count
     from cofire.ingest.count import count as count_capture
-    from cofire.ingest.table_files import table_infos
     from cofire.store.ingest import count_engine, count_settings
 
     rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, denoise)
@@ -199,7 +199,7 @@ def analyze(
     """
     from cofire.analysis.analyze import ACROSS, check_analyses
     from cofire.analysis.analyze import analyze as analyze_capture
-    from cofire.ingest.table_files import table_infos
+    from cofire.ingest.capture_dir.table_files import table_infos
     from cofire.store.ingest import analysis_settings
 
     settings = settings_of(resolution=resolution, objective=objective, runs=runs, rewires=rewires, seed=seed)

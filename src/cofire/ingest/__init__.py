@@ -1,1 +1,5 @@
-"""From text, model and SAE to a capture directory, its counts and its tables."""
+"""From text to tables: `capture` and `import_activations` make capture directories, `count` makes tables of one.
+
+These three are the entrances. Everything else lies in a room, and each room knows only those before it: capture_dir;
+latents and noise; pairs; edges and capturing.
+"""

@@ -6,7 +6,7 @@
    number of windows makes a shard (`encode`), which is written whole or not at all and then noted in the manifest.
 4. With `residual_share`, what the SAE reads on a sample of the tokens is stored beside each shard (`residuals`).
 5. Special tokens and tokens of massive norm are left out (`masking`); the rule and the numbers are in the manifest.
-6. Where activations are not to be kept, a shard is counted in the place of being written (`streaming`).
+6. Where activations are not to be kept, a shard is counted in the place of being written (`running_counts`).
 
 A run that is stopped at any moment goes on after the last whole shard of each SAE when it is started again; where
 activations are not kept, after the last checkpoint.
@@ -29,20 +29,22 @@ from cofire.common.devices import choose_device
 from cofire.common.files import exclusive, sha256_of, write_atomically, write_parquet
 from cofire.common.progress import Progress, Silent
 from cofire.errors import CaptureError, InputError
-from cofire.ingest.capture_dir import CaptureDir, write_vocabulary
-from cofire.ingest.encode import Encoded, Rows, encode_shard, select, select_residuals
-from cofire.ingest.manifest import MANIFEST, Manifest, Masking, ModelInfo, ShardInfo, TextInfo
-from cofire.ingest.masking import NORM_FACTOR, norm_limit, rule
-from cofire.ingest.model import DTYPES, LanguageModel, find_model, load_model
-from cofire.ingest.places import Place, agree, places_of
-from cofire.ingest.residuals import write_residuals
-from cofire.ingest.resume import TEXT, WEIGHTS, check_place, check_root, clear, compare, facts, verify
-from cofire.ingest.saes import find_sae, load_sae
-from cofire.ingest.text import TextSource, open_text
-from cofire.ingest.tokens import read_tokens, shards_of, tokenise, windows, write_tokens
+from cofire.ingest.capture_dir.directory import CaptureDir, write_vocabulary
+from cofire.ingest.capture_dir.layout import MANIFEST, SHARDS, TEXT, WEIGHTS, shard_file
+from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, ShardInfo, TextInfo
+from cofire.ingest.capture_dir.residuals import write_residuals
+from cofire.ingest.capture_dir.text_file import read_tokens, write_tokens
+from cofire.ingest.capturing.encode import Encoded, Rows, encode_shard, select, select_residuals
+from cofire.ingest.capturing.masking import NORM_FACTOR, norm_limit, rule
+from cofire.ingest.capturing.model import DTYPES, LanguageModel, find_model, load_model
+from cofire.ingest.capturing.places import Place, agree, places_of
+from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, facts, verify
+from cofire.ingest.capturing.saes import find_sae, load_sae
+from cofire.ingest.capturing.text import TextSource, open_text
+from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 
 if TYPE_CHECKING:
-    from cofire.ingest.streaming import Checkpoints
+    from cofire.ingest.capturing.checkpoints import Checkpoints
 
 __all__ = ["Progress", "capture"]
 
@@ -76,8 +78,8 @@ def capture(
 
     Args:
         model: Hugging Face name or directory of the language model.
-        saes: one or more of RELEASE:SAE_ID, DIR, RELEASE:SAE_ID=DIR (see `cofire.ingest.saes`).
-        text: files, a directory or a dataset (see `cofire.ingest.text`).
+        saes: one or more of RELEASE:SAE_ID, DIR, RELEASE:SAE_ID=DIR (see `cofire.ingest.capturing.saes`).
+        text: files, a directory or a dataset (see `cofire.ingest.capturing.text`).
         out: the capture directory; with several SAEs, the directory of their capture directories, each named
             RELEASE__SAE_ID with every / replaced by __.
         tokens: how many text tokens to take, masked ones included; None for all.
@@ -90,8 +92,8 @@ def capture(
         norm_factor: leave tokens out whose norm is above this times the median; None for no limit.
         shard_tokens: about how many tokens make a shard: the work that is lost at most when a run is stopped.
         residual_share: store what the SAEs read on this share of the tokens; None for none.
-        keep: store the activations. If not, what one look at them gives is counted at once; see `streaming.ABSENT` for
-            what cannot be counted then.
+        keep: store the activations. If not, what one look at them gives is counted at once; see
+            `running_counts.ABSENT` for what cannot be counted then.
         memory: where they are not kept: bytes that the counters of all SAEs take at most; it changes no result.
             Besides, each SAE takes 16 bytes for each distinct (latent, token) pair that occurs, at moments five times
             that.
@@ -324,7 +326,7 @@ def _checkpoints(
     if "no_keep" not in settings:
         return nullcontext()
     # What counts takes a second to import.
-    from cofire.ingest.streaming import counting
+    from cofire.ingest.capturing.checkpoints import counting
 
     return counting(todo, memory)
 
@@ -381,9 +383,9 @@ def _write_shard(
         # The manifest is written with the next checkpoint.
         place.running.add(shard)
         return
-    file = f"shards/shard-{number:05d}.parquet"
+    file = shard_file(number)
     # Here and not when the run begins: it could be killed between the manifest and the folder.
-    (place.path / "shards").mkdir(exist_ok=True)
+    (place.path / SHARDS).mkdir(exist_ok=True)
     write_parquet(place.path / file, shard.to_arrow())
     info = ShardInfo(file=file, rows=shard.rows, firings=len(shard.indices), sha256=sha256_of(place.path / file))
     if settings["residual_share"] is not None:

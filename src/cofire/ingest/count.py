@@ -10,8 +10,8 @@
 The result of each step is put on the disk as soon as it is whole, a long step's once a minute; a count that was killed
 goes on there. The same capture and settings give the same bytes, whatever the memory bound.
 
-A capture that stores no activations has counted them already (`streaming`): steps 1 and 3 are read from there, and what
-needs a second look at the activations is absent.
+A capture that stores no activations has counted them already (`running_counts`): steps 1 and 3 are read from there, and
+what needs a second look at the activations is absent.
 """
 
 from __future__ import annotations
@@ -31,19 +31,30 @@ import pyarrow.parquet as pq
 from cofire.common.arrays import Bools, Floats, Ints, Ints32
 from cofire.common.files import exclusive, write_atomically, write_parquet
 from cofire.errors import InputError
-from cofire.ingest.candidates import candidates
-from cofire.ingest.capture_dir import CaptureDir, Shard
-from cofire.ingest.centroids import centroids
-from cofire.ingest.clear import ClearFirings, clear_firings
-from cofire.ingest.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCounter, edge_blocks, join_blocks
-from cofire.ingest.edges import EdgeRule, Figures, LatentCounts, edges_table
-from cofire.ingest.engine import Engine
-from cofire.ingest.examples import ContextSampler, TokenCounter
-from cofire.ingest.histograms import BINS, aligned_histograms
-from cofire.ingest.passes import Arrays, first_pass, latents_table, nullable, second_pass, threshold_of
-from cofire.ingest.streaming import ABSENT, load_latents, load_tally, load_tokens
-from cofire.ingest.table_files import capture_digest, digest, is_current, remove_work, save_tables, work_directory
-from cofire.ingest.tally import CHECKPOINT_SECONDS, Tally, tally
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.layout import WORK
+from cofire.ingest.capture_dir.shard import Shard
+from cofire.ingest.capture_dir.table_files import (
+    capture_digest,
+    digest,
+    is_current,
+    remove_work,
+    save_tables,
+    work_directory,
+)
+from cofire.ingest.capturing.running_counts import ABSENT, load_latents, load_tally, load_tokens
+from cofire.ingest.edges.candidates import candidates
+from cofire.ingest.edges.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCounter, edge_blocks, join_blocks
+from cofire.ingest.edges.rule import EdgeRule, Figures, LatentCounts, edges_table
+from cofire.ingest.latents.bins import BINS
+from cofire.ingest.latents.centroids import centroids
+from cofire.ingest.latents.contexts import ContextSampler
+from cofire.ingest.latents.histograms import aligned_histograms
+from cofire.ingest.latents.passes import Arrays, first_pass, latents_table, nullable, second_pass, threshold_of
+from cofire.ingest.latents.top_tokens import TokenCounter
+from cofire.ingest.noise.clear import ClearFirings, clear_firings
+from cofire.ingest.pairs.engine import Engine
+from cofire.ingest.pairs.tally import CHECKPOINT_SECONDS, Tally, tally
 from cofire.schema.tables import CENTROIDS, CONDITIONALS
 
 Progress = Callable[[str, int, int], None]
@@ -72,7 +83,7 @@ def count(
     """Make the tables that a capture's activations give: latents, edges, conditionals, and those of its text.
 
     Tokens and contexts need the capture's token ids, centroids its residuals. Of a capture that stores no activations
-    there are neither contexts nor conditionals; of the latents and edges, what `streaming.ABSENT` names is null.
+    there are neither contexts nor conditionals; of the latents and edges, what `running_counts.ABSENT` names is null.
 
     Cost: T L0^2 for the pairs, twice where the noise floor is known, the same over documents for E and V, and T L0 for
     the rest, with T counted tokens of L0 firing latents; clear firings cost 4 L0^2 look-ups a token more.
@@ -107,7 +118,7 @@ def count(
         return all(is_current(capture, name, made_from) for name in names)
 
     # Who only looks needs no lock, unless a count that was killed just after its last table left its passes behind.
-    if current() and not any(capture.tables.glob(".work-*")):
+    if current() and not any(capture.tables.glob(f"{WORK}*")):
         return False
     with exclusive(capture.path):
         if current():
@@ -267,7 +278,7 @@ def _tallies(
     total = len(capture.manifest.shards)
     walk: Callable[..., Tally] = partial(tally, device=engine.device)
     if engine.name == "ray":
-        from cofire.ingest.ray_engine import ray_tally
+        from cofire.ingest.pairs.ray_engine import ray_tally
 
         walk = partial(ray_tally, address=engine.address)
     walk = partial(

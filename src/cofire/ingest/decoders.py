@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cofire.common.files import sha256_of
 from cofire.errors import CaptureError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.layout import WEIGHTS
 from cofire.schema.cypher import MAX_DECODER_DIMS
 
 
@@ -64,4 +65,4 @@ def decoder_rows(capture: CaptureDir, start: int, stop: int) -> list[list[float]
 
 
 def _path(capture: CaptureDir) -> Path:
-    return capture.path / "weights.safetensors"
+    return capture.path / WEIGHTS

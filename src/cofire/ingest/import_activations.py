@@ -14,11 +14,21 @@ import numpy as np
 from cofire.common.arrays import Array, Ints32, Singles
 from cofire.common.files import exclusive, sha256_of, write_parquet, write_tensors
 from cofire.errors import InputError
-from cofire.ingest.capture_dir import CaptureDir, Shard, write_vocabulary
-from cofire.ingest.manifest import Manifest, Masking, ModelInfo, SaeInfo, ShardInfo, TextInfo, check_identity
-from cofire.ingest.residuals import write_residuals
-from cofire.ingest.resume import WEIGHTS, check_place, clear, compare, facts_of
-from cofire.ingest.tokens import write_tokens
+from cofire.ingest.capture_dir.directory import CaptureDir, write_vocabulary
+from cofire.ingest.capture_dir.layout import SHARDS, TEXT, WEIGHTS, shard_file
+from cofire.ingest.capture_dir.manifest import (
+    Manifest,
+    Masking,
+    ModelInfo,
+    SaeInfo,
+    ShardInfo,
+    TextInfo,
+    check_identity,
+)
+from cofire.ingest.capture_dir.residuals import write_residuals
+from cofire.ingest.capture_dir.shard import Shard
+from cofire.ingest.capture_dir.text_file import write_tokens
+from cofire.ingest.capturing.resume import check_place, clear, compare, facts_of
 
 ROWS_PER_SHARD = 65_536
 REQUIRED = ("indptr", "indices", "values", "n_latents")
@@ -92,11 +102,11 @@ def import_activations(
     with exclusive(out):
         clear(out, keep_directory=True)
         manifest.write(out)
-        (out / "shards").mkdir(exist_ok=True)
+        (out / SHARDS).mkdir(exist_ok=True)
         if tensors:
             write_tensors(out / WEIGHTS, tensors)
         if tokens is not None:
-            write_tokens(out / "text.parquet", _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
+            write_tokens(out / TEXT, _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
             if "token_text" in arrays:
                 write_vocabulary(out, dict(enumerate(arrays["token_text"].tolist())))
         for number, start in enumerate(range(0, rows, ROWS_PER_SHARD)):
@@ -110,7 +120,7 @@ def import_activations(
                 indices=arrays["indices"][low:high].astype(np.int32),
                 values=arrays["values"][low:high].astype(np.float32),
             )
-            file = f"shards/shard-{number:05d}.parquet"
+            file = shard_file(number)
             write_parquet(out / file, shard.to_arrow())
             info = ShardInfo(file=file, rows=stop - start, firings=high - low, sha256=sha256_of(out / file))
             if "x" in arrays:

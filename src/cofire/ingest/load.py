@@ -16,9 +16,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from cofire.errors import CaptureError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.layout import VOCABULARY
+from cofire.ingest.capture_dir.table_files import TableInfo, digest, read_table, table_infos
 from cofire.ingest.decoders import decoder_rows, decoders_digest
-from cofire.ingest.table_files import TableInfo, digest, read_table, table_infos
 from cofire.schema.base import Node, Relationship, camel_case
 from cofire.schema.nodes import CAPTURE, CLUSTER, CONTEXT, LATENT, MODEL, MOTIF_COUNT, RELEASE, TOKEN
 from cofire.schema.relationships import (
@@ -297,7 +298,7 @@ def _motif_rows(capture: CaptureDir) -> list[Row]:
 def _token_uid(capture: CaptureDir, token: int) -> str:
     """A token belongs to the model; where an import names no model or brings no texts, to the SAE."""
     model = capture.manifest.model
-    known = model is not None and (capture.path / "vocabulary.parquet").is_file()
+    known = model is not None and (capture.path / VOCABULARY).is_file()
     return f"{model.name if model is not None and known else capture.uid}/token/{token}"
 
 

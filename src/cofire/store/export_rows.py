@@ -11,7 +11,7 @@ from importlib import metadata
 from itertools import islice
 
 from cofire.errors import QueryError, StoreError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.load import LoadPlan, Row, load_plan
 from cofire.schema.base import Node, Relationship
 from cofire.schema.nodes import LATENT, LOAD_JOURNAL, SAE, SCHEMA_VERSION

@@ -9,11 +9,11 @@ from typing import Any
 from cofire.analysis.analyze import analyze, is_stale
 from cofire.analysis.settings import AnalysisSettings
 from cofire.errors import ConflictError, InputError
-from cofire.ingest.capture_dir import CaptureDir
+from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import table_infos
 from cofire.ingest.count import CountSettings, count, counted_from
-from cofire.ingest.engine import Engine
 from cofire.ingest.load import load_plan
-from cofire.ingest.table_files import table_infos
+from cofire.ingest.pairs.engine import Engine
 from cofire.settings import Settings
 from cofire.store.bulk import bulk_load
 from cofire.store.connect import Store

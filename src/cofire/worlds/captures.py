@@ -11,7 +11,7 @@ import numpy as np
 from cofire.worlds.clusters import ClusterWorld
 
 if TYPE_CHECKING:
-    from cofire.ingest.capture_dir import CaptureDir
+    from cofire.ingest.capture_dir.directory import CaptureDir
 
 
 def write_capture(world: ClusterWorld, out: Path, *, release: str = "worlds", sae_id: str) -> CaptureDir:

@@ -1,0 +1,211 @@
+"""The capture directory: sparse activations of one SAE over one text, with everything needed to count them.
+
+    CAPTURE/
+      manifest.json          identities, settings, versions, hashes (`Manifest`)
+      shards/shard-NNNNN.parquet   one row per counted token: document, position, token, latents, values
+      counts/upto-N/         in the place of shards/ after --no-keep: the running counts of all N shards
+      residuals/residuals-NNNNN.safetensors   where asked for: what the SAE read on a sample of a shard's tokens
+      text.parquet           every token of every document (masked ones too), for the contexts
+      vocabulary.parquet     token id -> text
+      weights.safetensors    W_enc [d, N], W_dec [N, d], b_dec [d], b_enc, threshold [N]; r_mag, b_mag [N] if gated
+      tables/                what `cofire count` and `cofire analyze` make of it
+
+Readers get a `CaptureDir`; it opens only what is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cofire.common.arrays import Ints32, Singles
+from cofire.common.files import sha256_of, write_parquet
+from cofire.errors import CaptureError, InputError
+from cofire.ingest.capture_dir.layout import MANIFEST, TABLES, TEXT, VOCABULARY, WEIGHTS
+from cofire.ingest.capture_dir.manifest import Manifest
+from cofire.ingest.capture_dir.residuals import Residuals, read_residuals
+from cofire.ingest.capture_dir.shard import Shard
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class CaptureDir:
+    """A complete capture, open for reading."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> CaptureDir:
+        """Open a complete capture.
+
+        Raises:
+            CaptureError: `path` is no capture, is unfinished, or lacks a file of its shards, residuals or counts.
+        """
+        folder = Path(path)
+        manifest = Manifest.read(folder)
+        if manifest.status != "complete":
+            raise CaptureError(f"capture {folder} is unfinished; run the same `cofire capture` again to resume it")
+        for file in manifest.hashes:
+            if not (folder / file).is_file():
+                raise CaptureError(f"capture {folder} lacks {file}; capture again with --force")
+        return cls(folder, manifest)
+
+    @property
+    def uid(self) -> str:
+        """The SAE's uid, RELEASE/SAE_ID."""
+        return self.manifest.uid
+
+    @property
+    def tables(self) -> Path:
+        """The directory of the tables, existing or not."""
+        return self.path / TABLES
+
+    def shards(self, start: int = 0, stop: int | None = None) -> Iterator[Shard]:
+        """Yield the shards `start` to `stop`, not included (None: to the last), in order, one in memory at a time.
+
+        Raises:
+            CaptureError: the capture stores none, or a shard cannot be read or does not hold what the manifest says.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self.keeps_activations:
+            raise CaptureError(
+                f"{self.path} was captured with --no-keep: its activations were not stored; capture again without it"
+            )
+        for info in self.manifest.shards[start:stop]:
+            path = self.path / info.file
+            try:
+                shard = Shard.from_arrow(pq.read_table(path))
+            except (pa.ArrowInvalid, KeyError, OSError) as error:
+                raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+            if shard.rows != info.rows or len(shard.indices) != info.firings:
+                raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
+            yield shard
+
+    @property
+    def keeps_activations(self) -> bool:
+        """True where the activations are stored; else the capture has running counts in their place."""
+        return self.manifest.counts is None
+
+    def counts(self) -> Path:
+        """Return the folder of the running counts (`cofire.ingest.capturing.running_counts`), looked at whole.
+
+        Raises:
+            CaptureError: the capture stores activations and no counts, or a file is missing or damaged.
+        """
+        if self.manifest.counts is None:
+            raise CaptureError(f"{self.path} stores activations and no counts; capture with --no-keep for these")
+        for file, sha256 in self.manifest.counts.hashes.items():
+            path = self.path / file
+            if not path.is_file() or sha256_of(path) != sha256:
+                raise CaptureError(f"{path} is missing or damaged; capture again with --force")
+        return self.path / self.manifest.counts.folder
+
+    @property
+    def has_residuals(self) -> bool:
+        """True where the capture stores what the SAE read on a sample of its tokens."""
+        shards = self.manifest.shards
+        return bool(shards) and all(shard.residuals is not None for shard in shards)
+
+    def residuals(self) -> Iterator[Residuals]:
+        """Yield the sampled residuals of each shard, in the order of the shards, one in memory at a time.
+
+        Raises:
+            CaptureError: the capture has none, or a file cannot be read or does not hold what the manifest says.
+        """
+        for number, shard in enumerate(self.manifest.shards):
+            if shard.residuals is None:
+                raise CaptureError(f"capture {self.path} has no residuals; capture again with --residuals --force")
+            yield read_residuals(self.path, number, shard.residuals, shard.rows)
+
+    def weights(self) -> dict[str, Singles]:
+        """Return the SAE's weights by name; empty where the capture has none."""
+        path = self.path / WEIGHTS
+        if not path.is_file():
+            return {}
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            return dict(load_file(path))
+        except SafetensorError as error:
+            raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+
+    def vocabulary(self) -> dict[int, str] | None:
+        """Return the text of each token id, or None where an import has none."""
+        table = self._optional(VOCABULARY)
+        if table is None:
+            return None
+        return dict(zip(table.column("token").to_pylist(), table.column("text").to_pylist(), strict=True))
+
+    @property
+    def has_text(self) -> bool:
+        """True where the capture knows its tokens, so that it has top tokens and contexts."""
+        return (self.path / TEXT).is_file()
+
+    def documents(self) -> dict[int, Ints32] | None:
+        """Return all tokens of each document by its number, or None where an import has none."""
+        table = self._optional(TEXT)
+        if table is None:
+            return None
+        tokens = table.column("tokens").combine_chunks()
+        return {
+            number: tokens[row].values.to_numpy().astype(np.int32)
+            for row, number in enumerate(table.column("document").to_pylist())
+        }
+
+    def _optional(self, name: str) -> pa.Table | None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+
+
+def write_vocabulary(capture: Path, texts: dict[int, str]) -> None:
+    """Write `vocabulary.parquet`: token id -> text."""
+    import pyarrow as pa
+
+    ids = sorted(texts)
+    table = pa.table({"token": pa.array(ids, pa.int32()), "text": pa.array([texts[i] for i in ids], pa.string())})
+    write_parquet(capture / VOCABULARY, table)
+
+
+def find_captures(paths: list[Path]) -> list[CaptureDir]:
+    """Open the captures named by `paths`: each is one, or a directory of several (as `cofire capture` makes them).
+
+    Raises:
+        InputError: a path does not exist, or holds no capture.
+        CaptureError: a capture is unfinished or damaged.
+    """
+    found: list[CaptureDir] = []
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"no capture at {path}: no such directory; make one with `cofire capture`")
+        inside = [path] if (path / MANIFEST).is_file() else sorted(p.parent for p in path.glob(f"*/{MANIFEST}"))
+        if not inside:
+            raise InputError(f"no capture in {path}: no {MANIFEST} there; make one with `cofire capture`")
+        found.extend(CaptureDir.open(p) for p in inside)
+    uids = [capture.uid for capture in found]
+    for uid in uids:
+        if uids.count(uid) > 1:
+            raise InputError(f"the SAE {uid} is captured twice in what you named; name one capture of it")
+    return found
+
+
+def folder_name(release: str, sae_id: str) -> str:
+    """Return the name of an SAE's directory where one run captures several."""
+    return f"{release}__{sae_id}".replace("/", "__")

@@ -1,0 +1,1 @@
+"""From text, model and SAEs to shards: what `cofire capture` does, step by step."""

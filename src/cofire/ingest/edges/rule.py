@@ -1,0 +1,226 @@
+"""The edge rule: which candidates become edges, and what is told of each.
+
+1. q: Benjamini-Hochberg over all pairs of live latents, those with too few joint firings as p = 1.
+2. A pair is kept at count >= min_count, q <= fdr and log_odds >= min_log_odds, judged on the clear firings of those
+   latents whose noise floor is known and all firings of the others.
+3. A pair that passes only with all firings is `weak_only`: low activations make it, which may be the model's
+   uncertainty or interference between directions. It is kept on request.
+4. How many pairs each step removed, and the decoder cosines of what was kept and of the weak-only pairs, are recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cofire.common.arrays import Array, Bools, Floats, Ints, Singles
+from cofire.ingest.edges.candidates import Candidates
+from cofire.ingest.edges.measures import pair_measures
+from cofire.ingest.edges.significance import benjamini_hochberg, log_odds_error, stratified_log_odds, z_score
+from cofire.ingest.latents.passes import nullable
+from cofire.schema.tables import EDGES
+
+Arrays = dict[str, Array]
+Figures = dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class EdgeRule:
+    """What decides the edges.
+
+    Attributes:
+        edges: 'significant' keeps the pairs that pass the rule; 'all' every pair that co-fired, with the same measures.
+        min_count: fewest joint firings of a kept pair.
+        min_log_odds: least log_odds of a kept pair, nats.
+        fdr: the false discovery rate of Benjamini and Hochberg.
+        weak: keep the weak-only pairs too.
+        token_strata: how many of the most frequent tokens are strata of their own within each document.
+        denoise: judge clear firings less the interference of other latents, where that can be.
+    """
+
+    edges: Literal["significant", "all"] = "significant"
+    min_count: int = 20
+    min_log_odds: float = 1.0
+    fdr: float = 0.01
+    weak: bool = False
+    token_strata: int = 0
+    denoise: bool = True
+
+    @property
+    def words(self) -> str:
+        """The rule in words, as it is stored with the SAE."""
+        within = "documents"
+        if self.token_strata:
+            within += f" and, in them, each of the {self.token_strata:,} most frequent tokens"
+        passes = f"count >= {self.min_count}, log_odds >= {self.min_log_odds:g}, q <= {self.fdr:g} within {within}"
+        if self.edges == "all":
+            return f"all pairs that co-fired; significant would be {passes}"
+        return passes + ("; weak-only pairs too" if self.weak else "")
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings that the result depends on."""
+        return {
+            "edges": self.edges,
+            "min_count": self.min_count,
+            "min_log_odds": self.min_log_odds,
+            "fdr": self.fdr,
+            "weak": self.weak,
+            "token_strata": self.token_strata,
+            "denoise": self.denoise,
+            "rule": self.words,
+        }
+
+
+@dataclass(frozen=True)
+class LatentCounts:
+    """What the rule needs of the latents.
+
+    Attributes:
+        firing_count: int64 [N].
+        known: bool [N], whether the latent's noise floor is known.
+        tokens: T.
+        decoder: float32 [N, d], or None.
+    """
+
+    firing_count: Ints
+    known: Bools
+    tokens: int
+    decoder: Singles | None
+
+
+def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tuple[pa.Table, Bools, Figures]:
+    """Return the `edges` table (magnitude_r still null), which of its rows pass the rule, and the figures of the rule.
+
+    Memory: 40 bytes a candidate, and the kept edges.
+    """
+    families = ["", "clear_"] if found.clear_count is not None else [""]
+    q = {family: _q_values(found, latents, rule, family) for family in families}
+    schema = EDGES.arrow_schema()
+    kept, passing = [schema.empty_table()], [np.zeros(0, np.bool_)]
+    cosines: dict[str, list[Floats]] = {"kept": [], "weak_only": []}
+    totals = dict.fromkeys(("pairs_frequent", "pairs_significant", "pairs_passing", "pairs_weak_only"), 0)
+    at = 0
+    for file in found.files:
+        read = pq.read_table(file)
+        columns: Arrays = {name: read.column(name).to_numpy() for name in read.column_names}
+        size = read.num_rows
+        columns |= {f"{family}q": q[family][at : at + size] for family in families}
+        at += size
+        judged = _judged(columns, found, latents, rule)
+        for name in totals:
+            totals[name] += int(judged[name].sum())
+        keep = _keep(judged, rule)
+        cosine = np.full(size, np.nan)
+        shown = keep | judged["pairs_weak_only"]
+        if latents.decoder is not None:
+            cosine[shown] = decoder_cosines(latents.decoder, columns["a"][shown], columns["b"][shown])
+            cosines["kept"].append(cosine[judged["pairs_passing"] & shown])
+            cosines["weak_only"].append(cosine[judged["pairs_weak_only"]])
+        kept.append(_rows(columns, judged, cosine, keep, latents))
+        passing.append((judged["pairs_passing"] | (judged["pairs_weak_only"] & rule.weak))[keep])
+    table = pa.concat_tables(kept).combine_chunks()
+    figures: Figures = {"pairs_that_co_fired": found.co_fired, **totals, "pairs_kept": table.num_rows}
+    for name, parts in cosines.items():
+        values = np.concatenate([np.zeros(0), *parts])
+        values = values[np.isfinite(values)]
+        if len(values):
+            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+            figures |= {f"cosine_{name}_q1": low, f"cosine_{name}_median": middle, f"cosine_{name}_q3": high}
+    return table, np.concatenate(passing), figures
+
+
+def _q_values(found: Candidates, latents: LatentCounts, rule: EdgeRule, family: str) -> Floats:
+    """Return q of every candidate in one way of counting."""
+    counts = latents.firing_count if family == "" or found.clear_count is None else found.clear_count
+    live = int(np.count_nonzero(counts))
+    if not found.files:
+        return np.zeros(0)
+    # Those with too few joint firings are last, at p = 1, and change no other q.
+    frequent = np.asarray(found.column(f"{family}count")) >= rule.min_count
+    q = np.ones(len(frequent))
+    q[frequent] = benjamini_hochberg(np.asarray(found.column(f"{family}p"))[frequent], live * (live - 1) // 2)
+    return q
+
+
+def _judged(columns: Arrays, found: Candidates, latents: LatentCounts, rule: EdgeRule) -> Arrays:
+    """Return the measures that the rule looks at, from the clear firings where these were counted, and its verdicts."""
+    a, b, tokens = columns["a"], columns["b"], latents.tokens
+
+    def family(prefix: str, counts: Ints) -> Arrays:
+        joint, expected = columns[f"{prefix}count"], columns[f"{prefix}expected"]
+        log_odds = stratified_log_odds(joint, expected, counts[a], counts[b], tokens)
+        frequent = joint >= rule.min_count
+        significant = frequent & (columns[f"{prefix}q"] <= rule.fdr)
+        return {
+            "expected": expected,
+            "p": columns[f"{prefix}p"],
+            "q": columns[f"{prefix}q"],
+            "z": z_score(joint, expected, columns[f"{prefix}variance"]),
+            "log_odds": log_odds,
+            "log_odds_se": log_odds_error(joint, counts[a], counts[b], tokens),
+            "pairs_frequent": frequent,
+            "pairs_significant": significant,
+            "pairs_passing": significant & (log_odds >= rule.min_log_odds),
+        }
+
+    everything = family("", latents.firing_count)
+    none = np.zeros(len(a), np.bool_)
+    if found.clear_count is None:
+        return {**everything, "pairs_weak_only": none}
+    clear = family("clear_", found.clear_count)
+    # Where every joint firing is clear, low activations are not what made it pass.
+    less = columns["clear_count"] < columns["count"]
+    weak = everything["pairs_passing"] & ~clear["pairs_passing"] & less
+    # A weak-only edge is told as it is with all firings, which is what it stands on.
+    measures = ("expected", "p", "q", "z", "log_odds", "log_odds_se")
+    return {**clear, **{m: np.where(weak, everything[m], clear[m]) for m in measures}, "pairs_weak_only": weak}
+
+
+def _keep(judged: Arrays, rule: EdgeRule) -> Bools:
+    if rule.edges == "all":
+        return np.ones(len(judged["p"]), np.bool_)
+    return np.asarray(judged["pairs_passing"] | (judged["pairs_weak_only"] & rule.weak), np.bool_)
+
+
+def _rows(columns: Arrays, judged: Arrays, cosine: Floats, keep: Bools, latents: LatentCounts) -> pa.Table:
+    a, b, joint = columns["a"][keep], columns["b"][keep], columns["count"][keep]
+    values: Arrays = {
+        "a": a,
+        "b": b,
+        "count": joint,
+        "weak_only": judged["pairs_weak_only"][keep],
+        **{m: judged[m][keep] for m in ("expected", "p", "q", "z", "log_odds", "log_odds_se")},
+        **pair_measures(joint, latents.firing_count[a], latents.firing_count[b], latents.tokens),
+        "magnitude_r": np.full(len(a), np.nan),
+        "decoder_cosine": cosine[keep],
+    }
+    schema = EDGES.arrow_schema()
+    made = [
+        _clear_counts(columns, keep, latents.known[a] & latents.known[b])
+        if field.name == "clear_count"
+        else nullable(values[field.name], field)
+        for field in schema
+    ]
+    return pa.table(made, schema=schema)
+
+
+def _clear_counts(columns: Arrays, keep: Bools, known: Bools) -> pa.Array:
+    if "clear_count" not in columns:
+        return pa.nulls(len(known), pa.int64())
+    return pa.array(columns["clear_count"][keep], mask=~known)
+
+
+def decoder_cosines(decoder: Singles, a: Array, b: Array) -> Floats:
+    """Return the cosine of the decoder directions [N, d] of each pair, float64 [M]; NaN where one is zero."""
+    norms = np.sqrt(np.einsum("ij,ij->i", decoder, decoder, dtype=np.float64))
+    cosine = np.full(len(a), np.nan)
+    # In pieces: the directions of a million pairs do not fit in memory at once.
+    for piece in np.array_split(np.arange(len(a)), len(a) // 2_048 + 1):
+        dot = np.einsum("ij,ij->i", decoder[a[piece]], decoder[b[piece]], dtype=np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine[piece] = dot / (norms[a[piece]] * norms[b[piece]])
+    return cosine

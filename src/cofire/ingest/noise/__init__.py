@@ -1,0 +1,1 @@
+"""Noise floors, and which firings are clear of them."""

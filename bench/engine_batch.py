@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.load import LoadPlan, load_plan
 from cofire.schema.base import Node
 from cofire.schema.cypher import ddl
 from cofire.schema.nodes import SAE
+from cofire.store.plan.plan import load_plan
+from cofire.store.plan.section import LoadPlan
 
 
 def main() -> None:

@@ -55,9 +55,9 @@ from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.text import open_text
 from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 from cofire.ingest.count import count
+from cofire.pipeline import analysis_settings, count_settings, ingest_all
 from cofire.settings import load_settings
 from cofire.store import open_store
-from cofire.store.ingest import analysis_settings, count_settings, ingest_all
 
 GOAL = 1.10
 LEGS = ["model", "encode", "full"]

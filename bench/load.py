@@ -43,11 +43,11 @@ from machine import CACHE, Cpu, Neo4j, load_of_others, machine, markdown, spread
 from neo4j import GraphDatabase
 
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.load import load_plan
 from cofire.schema.base import Node
 from cofire.schema.nodes import NODES
 from cofire.store import open_store
-from cofire.store.write import delete_sae, load_sae
+from cofire.store.load.write import delete_sae, load_sae
+from cofire.store.plan.plan import load_plan
 
 NAIVE_ROWS = 1_000
 RATIOS = {"a/c": 2.0, "a/b": 0.4, "d/e": 1.2}

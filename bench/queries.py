@@ -31,11 +31,11 @@ from machine import CACHE, ROOT, Neo4j, load_of_others, machine, markdown, perce
 from cofire.errors import TimeLimit
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table
-from cofire.ingest.load import load_plan
 from cofire.queries.library import Query, library
 from cofire.schema.tables import CLUSTERS, EDGES, MEMBERS, TOKENS
 from cofire.store import Store, open_store
-from cofire.store.write import load_sae
+from cofire.store.load.write import load_sae
+from cofire.store.plan.plan import load_plan
 
 PAGE = ROOT / "docs" / "query-times.md"
 ANCHORS = {"index", "a", "b", "indices", "cluster", "text", "token", "word"}

@@ -17,7 +17,7 @@ from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
 from cofire.schema.base import Node, Relationship
-from cofire.store.export_formats import columns, sort_name
+from cofire.store.export.formats import columns, sort_name
 
 # "", blanks, delimiters and quotes of every format, line ends, controls, what XML cannot hold, noncharacters (the first
 # of which the neo4j-admin form would else put between list items), surrogate pairs, words that might be read as null.
@@ -101,7 +101,7 @@ def csv_rows(path: Path, kind: Node | Relationship, *, header: bool) -> list[lis
 
 def export_job(folders: list[str], out: str, format_: Any) -> None:
     """Export captures, replacing what is there; to be started in a process of its own."""
-    from cofire.store.export import capture_rows, export
+    from cofire.store.export.directory import capture_rows, export
 
     captures = [CaptureDir.open(folder) for folder in folders]
     export(lambda: capture_rows(captures), out, format_, force=True)

@@ -21,7 +21,7 @@ PRELOAD = [
     "transformer_lens.model_bridge",
     "cofire.ingest.capture",
     "cofire.ingest.count",
-    "cofire.store.ingest",
+    "cofire.pipeline",
     "leidenalg",
     "pandas",
 ]
@@ -54,9 +54,10 @@ def count_job(folder: str) -> None:
 
 def load_job(folder: str, location: str, username: str | None, password: str | None, replace: bool = False) -> None:
     from cofire.ingest.capture_dir.directory import CaptureDir
+    from cofire.pipeline import ingest
     from cofire.settings import load_settings
-    from cofire.store import open_store, write
-    from cofire.store.ingest import ingest
+    from cofire.store import open_store
+    from cofire.store.load import write
 
     # Some forty batches, so that a kill falls between two of them.
     write.BATCH_ROWS, write.BATCH_VALUES = 200, 4000
@@ -65,7 +66,7 @@ def load_job(folder: str, location: str, username: str | None, password: str | N
 
 
 def bulk_job(folder: str, location: str, username: str | None, password: str | None) -> None:
-    from cofire.store import bulk
+    from cofire.store.load import bulk
 
     bulk.LEAST_ROWS, bulk.MESSAGE_ROWS = 1, 500
     load_job(folder, location, username, password)

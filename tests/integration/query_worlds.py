@@ -13,7 +13,6 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from cofire.ingest.load import words_of
 from cofire.schema.base import Node, Relationship
 from cofire.schema.cypher import create_nodes, create_relationships
 from cofire.schema.nodes import CLUSTER, CONTEXT, LATENT, MOTIF_COUNT, PEAK, PEAK_CLUSTER, SAE, TOKEN
@@ -33,6 +32,7 @@ from cofire.schema.relationships import (
     SHOWN_BY,
 )
 from cofire.store import Store
+from cofire.store.plan.latent_rows import words_of
 from cofire.store.versions import ensure_schema
 
 READY = ("rel/layer_1/width_16k", "rel 'two' \"ü\"/b$x")

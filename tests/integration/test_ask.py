@@ -12,8 +12,8 @@ import pytest
 
 from cofire import KnowledgeBase
 from cofire.ingest.capture_dir.directory import find_captures
+from cofire.pipeline import ingest
 from cofire.settings import load_settings
-from cofire.store.ingest import ingest
 from graphs import wipe
 from servers import Neo4jServer
 

@@ -14,13 +14,15 @@ from builders import make_capture, random_arrays
 from cofire.cli import run
 from cofire.errors import ConflictError, InputError, StoreBusy, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.load import LoadPlan, Section, load_plan
+from cofire.pipeline import ingest, ingest_all
 from cofire.schema.nodes import CONTEXT
 from cofire.settings import Settings
-from cofire.store import bulk, open_store
-from cofire.store.bulk import bulk_load
-from cofire.store.ingest import ingest, ingest_all
-from cofire.store.rebuild import rebuild
+from cofire.store import open_store
+from cofire.store.load import bulk
+from cofire.store.load.bulk import bulk_load
+from cofire.store.load.rebuild import rebuild
+from cofire.store.plan.plan import load_plan
+from cofire.store.plan.section import LoadPlan, Section
 from graphs import dump_graph
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from builders import dense, make_capture, random_arrays
 from cofire.errors import ConflictError
+from cofire.pipeline import ingest
 from cofire.settings import Settings
 from cofire.store import Store
-from cofire.store.ingest import ingest
-from cofire.store.write import delete_sae
+from cofire.store.load.write import delete_sae
 from differing import differing, files_of
 from graphs import dump_graph
 
@@ -88,9 +88,9 @@ def test_unicode_and_quotes_arrive_as_they_are(store: Store, tmp_path: Path) -> 
 
 
 def test_a_half_loaded_sae_is_seen_by_nobody(store: Store, tmp_path: Path, neo4j_server: Any) -> None:
-    from cofire.ingest.load import load_plan
     from cofire.queries.knowledge_base import KnowledgeBase
-    from cofire.store.write import load_sae
+    from cofire.store.load.write import load_sae
+    from cofire.store.plan.plan import load_plan
 
     capture = make_capture(tmp_path / "1", random_arrays(1), sae_id="one")
     ingest(capture, store, Settings())
@@ -144,7 +144,7 @@ def test_each_setting_is_kept_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     from cofire.analysis.analyze import analyze
     from cofire.analysis.settings import AnalysisSettings
     from cofire.ingest.count import CountSettings, count
-    from cofire.store.ingest import analysis_settings, count_settings
+    from cofire.pipeline import analysis_settings, count_settings
 
     for name in ("COFIRE_RUNS", "COFIRE_REWIRES"):
         monkeypatch.delenv(name)

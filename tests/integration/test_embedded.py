@@ -94,7 +94,7 @@ def test_a_server_whose_owner_died_before_its_answer_offers_itself_to_nobody(emb
     with open_store(str(embedded_dir), create=True):
         pass
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "cofire.store.embedded_child", str(embedded_dir)],
+        [sys.executable, "-P", "-m", "cofire.store.embedded.server_child", str(embedded_dir)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -16,11 +16,11 @@ from cofire import KnowledgeBase
 from cofire.cli import run
 from cofire.errors import QueryError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.load import load_plan
 from cofire.store import Store
-from cofire.store.export import Format, capture_rows, export, store_rows
-from cofire.store.export_rows import LATENT_SLICE_ROWS
-from cofire.store.write import load_sae
+from cofire.store.export.directory import Format, capture_rows, export, store_rows
+from cofire.store.export.rows import LATENT_SLICE_ROWS
+from cofire.store.load.write import load_sae
+from cofire.store.plan.plan import load_plan
 from differing import differing, files_of
 from export_graphs import collected, export_job, hostile_captures
 from graphs import dump_graph

@@ -24,11 +24,11 @@ from cofire import KnowledgeBase
 from cofire.cli import run as run_cofire
 from cofire.errors import CofireError, InputError, QueryError, WriteRefused
 from cofire.ingest.import_activations import import_activations
+from cofire.pipeline import ingest
 from cofire.queries.library import Parameter, Query, library
 from cofire.settings import load_settings
 from cofire.store import Store
-from cofire.store.ingest import ingest
-from cofire.store.write import delete_sae
+from cofire.store.load.write import delete_sae
 from graphs import dump_graph, wipe
 from hostile_inputs import ESCAPED, EXTREMES, LONGEST, NUMBERS, STATEMENTS, TEXTS, TOO_LARGE, TYPED
 

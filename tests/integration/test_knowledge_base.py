@@ -14,11 +14,11 @@ from query_worlds import DELETING, LOADING, READY, World, load_world, make_world
 from builders import make_capture, random_arrays
 from cofire import KnowledgeBase, QueryError, StoreError, TimeLimit, WriteRefused
 from cofire.analysis.report_parts import COLUMNS
+from cofire.pipeline import ingest
 from cofire.queries.library import library
 from cofire.schema.tables import TABLES
 from cofire.settings import Settings
 from cofire.store import Store
-from cofire.store.ingest import ingest
 
 A, B = READY
 COUNT = "MATCH (n) RETURN count(n) AS n"

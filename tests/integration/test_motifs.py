@@ -16,11 +16,11 @@ from cofire.analysis.motif_sources import capture_motif_counts, capture_sources,
 from cofire.analysis.motifs import Kind
 from cofire.cli import run
 from cofire.errors import QueryError, StoreError
+from cofire.pipeline import ingest
 from cofire.queries.library import find_query
 from cofire.queries.motif_search import best_motifs, store_motif_counts, store_sources, stream_motifs
 from cofire.settings import Settings
 from cofire.store import Store
-from cofire.store.ingest import ingest
 from cofire.store.versions import ensure_schema
 
 

@@ -23,11 +23,11 @@ from cofire.ingest.capturing.running_counts import ABSENT, load_tally
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.edges.expected import expected_joint
 from cofire.ingest.pairs.tally import tally
+from cofire.pipeline import ingest
 from cofire.queries.library import library
 from cofire.queries.report_data import report_data
 from cofire.settings import load_settings
 from cofire.store import Store
-from cofire.store.ingest import ingest
 from differing import differing, files_of
 from jobs import kill_at_random, run_undisturbed
 from reference import EXAMPLES

@@ -16,7 +16,7 @@ from query_worlds import READY, Row, load_world, make_world, random_edge
 
 from cofire.queries.library import library
 from cofire.store import Store
-from cofire.store.embedded_child import DATABASE
+from cofire.store.embedded.database_files import DATABASE
 
 # (seed, latents an SAE, share of the pairs that co-fire): sparse with long paths, middling, dense, and nothing at all.
 WORLDS = ((1, 24, 0.08), (2, 16, 0.35), (3, 12, 0.9), (4, 8, 0.0))

@@ -10,9 +10,9 @@ import pytest
 from builders import make_capture, random_arrays
 from cofire.cli import run
 from cofire.errors import SchemaError
+from cofire.pipeline import ingest
 from cofire.settings import Settings
 from cofire.store import Store, open_store, versions
-from cofire.store.ingest import ingest
 from cofire.store.versions import VERSION, check_version, found_version, migrate, pending
 from graphs import dump_graph
 

@@ -20,12 +20,14 @@ from cofire.analysis.settings import AnalysisSettings
 from cofire.errors import ConflictError, StoreError
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
-from cofire.ingest.load import LoadPlan, Section, load_plan
 from cofire.schema.nodes import LATENT, RELEASE, TOKEN
 from cofire.schema.relationships import CO_FIRES, FIRES_ON
-from cofire.store import Store, ensure_schema, holder, open_store, write
+from cofire.store import Store, ensure_schema, open_store
+from cofire.store.load import holder, write
+from cofire.store.load.write import delete_sae, load_sae
+from cofire.store.plan.plan import load_plan
+from cofire.store.plan.section import LoadPlan, Section
 from cofire.store.versions import VERSION
-from cofire.store.write import delete_sae, load_sae
 from graphs import dump_graph, wipe
 from jobs import fork_server, load_job
 

@@ -19,10 +19,10 @@ from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.ingest.count import CountSettings, count
-from cofire.ingest.load import load_plan
+from cofire.pipeline import analysis_settings
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS
 from cofire.settings import Settings
-from cofire.store.ingest import analysis_settings
+from cofire.store.plan.plan import load_plan
 from differing import differing
 
 QUICK = AnalysisSettings(runs=3, rewires=4)

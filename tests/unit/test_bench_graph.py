@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from cofire.ingest.load import load_plan
+from cofire.store.plan.plan import load_plan
 
 BENCH = Path(__file__).parents[2] / "bench" / "graph.py"
 

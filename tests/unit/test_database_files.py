@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cofire.store.database_files import damage, forget_files, new_database, put_in_place, record_files, settle
+from cofire.store.embedded.database_files import damage, forget_files, new_database, put_in_place, record_files, settle
 
 
 def lay(directory: Path, *names: str) -> Path:

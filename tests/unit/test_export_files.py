@@ -20,16 +20,16 @@ import pytest
 
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.load import load_plan
 from cofire.schema.base import Node
 from cofire.schema.nodes import LATENT, NODES, RELEASE, SAE, TOKEN
 from cofire.schema.relationships import CO_FIRES, RELATIONSHIPS
 from cofire.store import export as exporting
-from cofire.store import export_rows
-from cofire.store.export import Format, capture_rows, export
-from cofire.store.export_formats import columns, sort_name
-from cofire.store.export_neo4j import MARKS
-from cofire.store.shared_nodes import SharedNodes
+from cofire.store.export import rows as export_rows
+from cofire.store.export.directory import Format, capture_rows, export
+from cofire.store.export.formats import columns, sort_name
+from cofire.store.export.neo4j_admin import MARKS
+from cofire.store.plan.plan import load_plan
+from cofire.store.plan.shared_nodes import SharedNodes
 from differing import differing, files_of
 from export_graphs import DEAD_LATENT, EMPTY_TOKEN_LATENT, HOSTILE, collected, csv_rows, hostile_captures
 

@@ -42,10 +42,10 @@ from cofire.ingest.capturing.saes import SaeSource
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.edges.expected import expected_joint
 from cofire.ingest.latents.top_tokens import TokenCounter
-from cofire.ingest.load import load_plan
 from cofire.ingest.pairs.tally import Tally, tally
 from cofire.schema.nodes import CONTEXT, TOKEN
 from cofire.schema.relationships import FIRES_ON, SHOWN_BY
+from cofire.store.plan.plan import load_plan
 
 MEMORY = 16 * 1024**2
 ALL = CountSettings(edges="all")

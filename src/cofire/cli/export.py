@@ -47,8 +47,8 @@ def export(
 
     The directory appears when it is whole; an export that is stopped leaves none.
     """
-    from cofire.store.export import capture_rows, store_rows
-    from cofire.store.export import export as export_graph
+    from cofire.store.export.directory import capture_rows, store_rows
+    from cofire.store.export.directory import export as export_graph
 
     named = captures or []
     refuse_both(named, {"--store": store, "--sae": sae})

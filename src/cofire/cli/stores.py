@@ -15,7 +15,7 @@ def delete(
     store: StoreOption = None,
 ) -> None:
     """Take one SAE and everything of its own out of the store. Releases, models and their tokens stay."""
-    from cofire.store.write import delete_sae
+    from cofire.store.load.write import delete_sae
 
     with open_named(settings_of(store)) as target:
         with stages(sae) as progress:
@@ -52,8 +52,8 @@ def rebuild(captures: CapturesArgument, store: StoreOption = None) -> None:
 
     The store then holds the SAEs of these captures and no others. Until the new one is whole the old one stays.
     """
-    from cofire.ingest.load import load_plan
-    from cofire.store.rebuild import rebuild as rebuild_store
+    from cofire.store.load.rebuild import rebuild as rebuild_store
+    from cofire.store.plan.plan import load_plan
 
     settings = settings_of(store)
     if "://" in settings.store:

@@ -153,7 +153,7 @@ def count(
     from cofire.ingest.capture_dir.table_files import table_infos
     from cofire.ingest.count import check_count
     from cofire.ingest.count import count as count_capture
-    from cofire.store.ingest import count_engine, count_settings
+    from cofire.pipeline import count_engine, count_settings
 
     rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, denoise)
     settings = settings_of(None, memory=memory, engine=engine, address=address, device=device, **rule)
@@ -200,7 +200,7 @@ def analyze(
     from cofire.analysis.analyze import ACROSS, check_analyses
     from cofire.analysis.analyze import analyze as analyze_capture
     from cofire.ingest.capture_dir.table_files import table_infos
-    from cofire.store.ingest import analysis_settings
+    from cofire.pipeline import analysis_settings
 
     settings = settings_of(resolution=resolution, objective=objective, runs=runs, rewires=rewires, seed=seed)
     names = None if only is None else tuple(name.strip() for name in only.split(","))
@@ -278,9 +278,9 @@ def ingest(
 ) -> None:
     """Count and analyse what is missing or stale, then load it into the store."""
     from cofire.ingest.count import check_count
-    from cofire.ingest.decoders import decoder_width
+    from cofire.pipeline import count_engine, count_settings, ingest_all
     from cofire.schema.cypher import MAX_DECODER_DIMS
-    from cofire.store.ingest import count_engine, count_settings, ingest_all
+    from cofire.store.plan.decoders import decoder_width
 
     rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, denoise)
     settings = settings_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cofire.schema.table import Column, Table
+from cofire.schema.base import Column, Table
 
 NUMBERS = (
     "density",

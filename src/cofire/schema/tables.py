@@ -7,6 +7,7 @@ latent that always fires, the centralisation of a pair) is null, never 0 or NaN.
 
 from __future__ import annotations
 
+from cofire.schema.base import Column, ColumnType, Table
 from cofire.schema.cluster_tables import (
     CLUSTER_FUNCTIONS,
     CLUSTER_NULLS,
@@ -17,7 +18,6 @@ from cofire.schema.cluster_tables import (
     SUBSPACE_POINTS,
     SUBSPACES,
 )
-from cofire.schema.table import Column, ColumnType, Table
 
 __all__ = [
     "CENTROIDS",

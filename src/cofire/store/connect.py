@@ -32,8 +32,8 @@ from neo4j import (
 from neo4j.exceptions import ServiceUnavailable, SessionExpired
 
 from cofire.errors import StoreError, TimeLimit, WriteRefused
-from cofire.store.embedded import OPEN_SECONDS, EmbeddedServer
-from cofire.store.embedded_child import USER
+from cofire.store.embedded.server import OPEN_SECONDS, EmbeddedServer
+from cofire.store.embedded.server_child import USER
 from cofire.store.faults import LostConnection, ServerGone, retried, translated
 from cofire.store.guard import check
 from cofire.store.lexer import returned_columns

@@ -13,8 +13,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from cofire.errors import QueryError, SchemaError, StoreError, TimeLimit
-from cofire.ingest.load import words_of
 from cofire.schema.cypher import ddl, neo4j_ddl
+from cofire.store.plan.latent_rows import words_of
 
 if TYPE_CHECKING:
     from cofire.store.connect import Run, Store

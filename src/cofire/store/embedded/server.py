@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from cofire.errors import StoreBusy, StoreError
-from cofire.store.database_files import being_filled, damage, distrust, settle, trust
-from cofire.store.embedded_child import OWNER_FILE
+from cofire.store.embedded.database_files import being_filled, damage, distrust, settle, trust
+from cofire.store.embedded.server_child import OWNER_FILE
 
 __all__ = ["OPEN_SECONDS", "EmbeddedServer"]
 
@@ -200,7 +200,7 @@ class EmbeddedServer:
         mode = "ab" if log.exists() and log.stat().st_size < _LOG_BYTES else "wb"
         with log.open(mode) as file:
             child = subprocess.Popen(  # noqa: S603 - this very Python
-                [sys.executable, "-P", "-m", "cofire.store.embedded_child", str(self.directory)],
+                [sys.executable, "-P", "-m", "cofire.store.embedded.server_child", str(self.directory)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,

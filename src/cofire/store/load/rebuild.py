@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cofire.errors import InputError, StoreBusy
-from cofire.ingest.load import LoadPlan
-from cofire.store.bulk import fill
-from cofire.store.embedded import EmbeddedServer
+from cofire.store.embedded.server import EmbeddedServer
+from cofire.store.load.bulk import fill
+from cofire.store.plan.section import LoadPlan
 
 
 def rebuild(
@@ -20,7 +20,7 @@ def rebuild(
 
     Args:
         directory: the store; it is made where it is missing.
-        plans: from `cofire.ingest.load.load_plan`.
+        plans: from `cofire.store.plan.plan.load_plan`.
         progress: called with (rows done, rows in all).
 
     Raises:

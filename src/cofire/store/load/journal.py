@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from cofire.errors import ConflictError, StoreError
-from cofire.ingest.load import LoadPlan
-from cofire.store import holder as holders
 from cofire.store.connect import Run, Store
+from cofire.store.load import holder as holders
+from cofire.store.plan.section import LoadPlan
 
 Answer = TypeVar("Answer")
 Outcome = Literal["loaded", "resumed", "replaced", "unchanged"]

@@ -23,9 +23,9 @@ from typing import get_args
 from cofire.common.files import write_text
 from cofire.errors import InputError
 from cofire.schema.nodes import SAE
-from cofire.store.export_formats import CsvWriter, Format, GraphmlWriter, ParquetWriter, Writer
-from cofire.store.export_neo4j import MARKS, MarkTaken, Neo4jAdminWriter
-from cofire.store.export_rows import Slice, capture_rows, store_rows
+from cofire.store.export.formats import CsvWriter, Format, GraphmlWriter, ParquetWriter, Writer
+from cofire.store.export.neo4j_admin import MARKS, MarkTaken, Neo4jAdminWriter
+from cofire.store.export.rows import Slice, capture_rows, store_rows
 from cofire.store.versions import VERSION
 
 __all__ = ["Format", "capture_rows", "export", "store_rows"]

@@ -1,4 +1,4 @@
-"""The embedded store's server, a process of its own: `python -m cofire.store.embedded_child DIRECTORY`.
+"""The embedded store's server, a process of its own: `python -m cofire.store.embedded.server_child DIRECTORY`.
 
 1. One JSON line on standard input: {"password": ..., "create": ...}. The password is never on a command line.
 2. ArcadeDB starts on ports of 127.0.0.1 that the system chooses; all that it says goes to DIRECTORY/server.log.
@@ -21,9 +21,10 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from cofire.store.embedded.database_files import DATABASE
+
 __all__ = ["DATABASE", "OWNER_FILE", "USER", "main"]
 
-DATABASE = "cofire"
 USER = "root"
 OWNER_FILE = "owner.json"
 
@@ -55,7 +56,7 @@ def main() -> None:
 def _serve(directory: Path, password: str, create: bool, parent: int, answer: object) -> None:
     from arcadedb_embedded.server import ArcadeDBServer
 
-    from cofire.store.database_files import record_files
+    from cofire.store.embedded.database_files import record_files
 
     # ArcadeDB keeps its root user, and would keep the password of the run before.
     (directory / "config" / "server-users.jsonl").unlink(missing_ok=True)

@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from cofire.errors import StoreError
-from cofire.ingest.load import LoadPlan, Section, values_in
 from cofire.schema.base import Node, PropertyType, Relationship
 from cofire.schema.cypher import ddl
 from cofire.schema.nodes import NODES, SAE, SCHEMA_VERSION
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
-from cofire.store.database_files import filling, new_database, put_in_place
-from cofire.store.embedded import java_environment
-from cofire.store.embedded_child import DATABASE
-from cofire.store.shared_nodes import SharedNodes
+from cofire.store.embedded.database_files import DATABASE, filling, new_database, put_in_place
+from cofire.store.embedded.server import java_environment
+from cofire.store.plan.section import LoadPlan, Section, values_in
+from cofire.store.plan.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
 
 Progress = Callable[[int, int], None]
@@ -57,7 +56,7 @@ def bulk_load(store: Store, plans: Sequence[LoadPlan], progress: Progress | None
 
     Args:
         store: an open store.
-        plans: from `cofire.ingest.load.load_plan`, one or more, of different SAEs.
+        plans: from `cofire.store.plan.plan.load_plan`, one or more, of different SAEs.
         progress: called with (rows done, rows in all).
 
     Returns:
@@ -119,7 +118,7 @@ def fill(
 def _start(directory: Path, lock: int) -> subprocess.Popen[bytes]:
     with (directory / "server.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "cofire.store.embedded_bulk"],
+            [sys.executable, "-P", "-m", "cofire.store.load.bulk_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -1,13 +1,13 @@
 """The one write path: putting an SAE into the graph, and taking it out.
 
     1. The `Sae` node is made with status 'loading', which hides everything of it from the library's queries.
-    2. Each batch is one transaction, which also moves the journal on (see `cofire.store.journal`). On Neo4j two
+    2. Each batch is one transaction, which also moves the journal on (see `cofire.store.load.journal`). On Neo4j two
        writers share each section, the first half of its rows and the second; a section begins when the one before it
        is done, as relationships need their nodes.
     3. The last transaction sets status 'ready'.
 
 A batch has at most BATCH_ROWS rows and about BATCH_VALUES values; it is halved where transactions take long, and grows
-back. Into an embedded store that is empty, everything goes at once by another way: see `cofire.store.bulk`.
+back. Into an embedded store that is empty, everything goes at once by another way: see `cofire.store.load.bulk`.
 
 Deleting goes the other way: status 'deleting' first, then everything in batches, the node itself last.
 """
@@ -22,15 +22,25 @@ from functools import partial
 from typing import Any
 
 from cofire.errors import StoreError
-from cofire.ingest.load import LoadPlan, Row, Section, values_in
 from cofire.schema.base import Node, Relationship
 from cofire.schema.cypher import create_nodes, create_relationships, create_relationships_by_id, merge_nodes
 from cofire.schema.nodes import LOAD_JOURNAL, NODES
 from cofire.schema.relationships import CO_FIRES, RELATIONSHIPS
-from cofire.store.bulk import bulk_load
 from cofire.store.connect import Run, Store
 from cofire.store.faults import ServerGone
-from cofire.store.journal import Claim, Outcome, begin, begun, claim_deletion, claim_load, finish, give_back, guarded
+from cofire.store.load.bulk import bulk_load
+from cofire.store.load.journal import (
+    Claim,
+    Outcome,
+    begin,
+    begun,
+    claim_deletion,
+    claim_load,
+    finish,
+    give_back,
+    guarded,
+)
+from cofire.store.plan.section import LoadPlan, Row, Section, values_in
 from cofire.store.values import Rows
 from cofire.store.versions import ensure_schema
 
@@ -55,7 +65,7 @@ def load_sae(store: Store, plan: LoadPlan, *, replace: bool = False, progress: P
 
     Args:
         store: an open store.
-        plan: from `cofire.ingest.load.load_plan`.
+        plan: from `cofire.store.plan.plan.load_plan`.
         replace: delete another version of the SAE first.
         progress: called with (rows done, rows in all), from any thread, one call at a time.
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from cofire.errors import InputError
 from cofire.schema.base import Node, Property
 from cofire.schema.cypher import ddl, neo4j_ddl
-from cofire.store.export_formats import SOURCE, TARGET, Kind, TableWriter, columns, sort_name
+from cofire.store.export.formats import SOURCE, TARGET, Kind, TableWriter, columns, sort_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cofire.ingest.load import Row
+    from cofire.store.plan.section import Row
 
 MARKS = tuple((chr(code), chr(code + 1), chr(code + 2)) for code in range(0xFDD0, 0xFDEE, 3))
 """(between items, empty list, list of one empty text), to be tried in turn."""

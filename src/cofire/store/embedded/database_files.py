@@ -23,8 +23,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cofire.store.embedded_child import DATABASE
-
 __all__ = [
     "being_filled",
     "damage",
@@ -156,3 +154,6 @@ def _sizes(directory: Path) -> dict[str, int]:
 def _remove(path: Path) -> None:
     if path.exists():
         shutil.rmtree(path)
+
+
+DATABASE = "cofire"

@@ -12,14 +12,14 @@ from cofire.errors import ConflictError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import table_infos
 from cofire.ingest.count import CountSettings, count, counted_from
-from cofire.ingest.load import load_plan
 from cofire.ingest.pairs.engine import Engine
 from cofire.settings import Settings
-from cofire.store.bulk import bulk_load
 from cofire.store.connect import Store
-from cofire.store.journal import Outcome, check_conflicts, holds
+from cofire.store.load.bulk import bulk_load
+from cofire.store.load.journal import Outcome, check_conflicts, holds
+from cofire.store.load.write import load_sae
+from cofire.store.plan.plan import load_plan
 from cofire.store.versions import ensure_schema
-from cofire.store.write import load_sae
 
 Progress = Callable[[str, int, int], None]
 

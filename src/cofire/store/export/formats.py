@@ -24,7 +24,7 @@ from cofire.schema.relationships import RELATIONSHIPS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cofire.ingest.load import Row
+    from cofire.store.plan.section import Row
 
 Format = Literal["neo4j-admin", "parquet", "graphml", "csv"]
 Kind = Node | Relationship

@@ -1,6 +1,6 @@
-"""Fills a new ArcadeDB database, a process of its own: `python -m cofire.store.embedded_bulk`.
+"""Fills a new ArcadeDB database, a process of its own: `python -m cofire.store.load.bulk_child`.
 
-Its input is a sequence of pickled messages from `cofire.store.bulk`, a process of the same user and program:
+Its input is a sequence of pickled messages from `cofire.store.load.bulk`, a process of the same user and program:
 
     {"old": DATABASE or None, "new": DATABASE, "statements": [(language, text), ...]}
     ("nodes", label, property names, key's place, rows)  or  ("links", type, source label, target label, names, rows)
@@ -10,7 +10,7 @@ It answers each with one JSON line, {"rows": N}, or {"refused": true} to the fir
 or {"error": ...}. The rows go through ArcadeDB's `graph_batch`, which keeps no log: the new database counts only when
 all of it is there, and then its maker puts it in the old one's place.
 
-As in `cofire.store.embedded_child`, every end goes through os._exit.
+As in `cofire.store.embedded.server_child`, every end goes through os._exit.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from cofire.ingest.load import Row
 from cofire.schema.base import Node
+from cofire.store.plan.section import Row
 
 
 class SharedNodes:

@@ -1,4 +1,4 @@
-"""The whole graph as slices of rows, from captures (no store is needed) or from a store, for `cofire.store.export`.
+"""The whole graph as slices of rows, from captures (no store is needed) or from a store, for `directory`.
 
 Both give the same graph: the `Sae` nodes with status 'ready', everything of theirs, each shared node once, and the node
 that says which version of the schema it is. Load journals are left out.
@@ -12,13 +12,14 @@ from itertools import islice
 
 from cofire.errors import QueryError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.load import LoadPlan, Row, load_plan
 from cofire.schema.base import Node, Relationship
 from cofire.schema.nodes import LATENT, LOAD_JOURNAL, SAE, SCHEMA_VERSION
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
-from cofire.store.export_formats import KINDS
-from cofire.store.shared_nodes import SharedNodes
+from cofire.store.export.formats import KINDS
+from cofire.store.plan.plan import load_plan
+from cofire.store.plan.section import LoadPlan, Row
+from cofire.store.plan.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
 
 Progress = Callable[[str, int, int], None]
@@ -43,7 +44,7 @@ def capture_rows(
     Args:
         captures: counted and analysed captures of different SAEs.
         progress: called with (SAE uid, rows done, rows in all).
-        decoders: the decoder directions too, as `cofire.ingest.load.load_plan`.
+        decoders: the decoder directions too, as `cofire.store.plan.plan.load_plan`.
 
     Raises:
         CaptureError: a capture is not counted or not analysed, or damaged.

@@ -1,0 +1,1 @@
+"""The embedded store: ArcadeDB in a child process, spoken to over Bolt."""

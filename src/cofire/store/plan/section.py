@@ -1,0 +1,55 @@
+"""The parts of a plan: sections of rows of one sort, which can be had in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cofire.schema.base import Node, Relationship
+
+Row = list[Any]
+Slice = Callable[[int, int], list[Row]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All rows of one sort of node or relationship.
+
+    Attributes:
+        kind: what each row makes.
+        count: how many rows there are.
+        rows: rows `start` to `stop`, not included. A node's row holds its values in the order of `kind.properties`; a
+            relationship's the keys of its source and target, then its values.
+    """
+
+    kind: Node | Relationship
+    count: int
+    rows: Slice
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """What one SAE's load writes.
+
+    Attributes:
+        uid: the SAE's uid.
+        sae: the properties of its `Sae` node, without status and contentHash. It comes before all sections.
+        content_hash: fingerprint of everything in the plan.
+        sections: shared nodes first, nodes before the relationships that need them.
+    """
+
+    uid: str
+    sae: dict[str, Any]
+    content_hash: str
+    sections: tuple[Section, ...]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows in all sections."""
+        return sum(section.count for section in self.sections)
+
+
+def values_in(row: Row) -> int:
+    """Return how many values a row carries, those in its lists included: what a message with it weighs."""
+    return sum(len(value) if isinstance(value, list) else 1 for value in row)

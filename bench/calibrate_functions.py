@@ -9,7 +9,7 @@ Two sorts of planted clusters, DEV_SEEDS alone:
                 not: activations of a spread up to .6, firing floors up to .8 of full strength, interference that fires,
                 few tokens, tied children that keep a trace of their parent, members driven together
 
-The evidence of each (cofire.analysis.function_evidence) goes into a multinomial logistic regression with a ridge, the
+The evidence of each (cofire.analysis.functions.evidence) goes into a multinomial logistic regression with a ridge, the
 three functions weighing the same; once with containment and once without. Printed: log loss, AUROC of composition
 against ambiguity, expected calibration error and the accuracy of what is told, by five-fold cross-validation over the
 planted clusters (`folds`), and for the worlds of the last seed with the others fitted. --write replaces
@@ -29,8 +29,8 @@ import pandas as pd
 import scipy.optimize
 import scipy.sparse as sp
 
-from cofire.analysis.function_evidence import Evidence, function_evidence
-from cofire.analysis.function_model import CLASSES, FEATURES, MIN_TOKENS, THRESHOLD, design, features, probabilities
+from cofire.analysis.functions.evidence import Evidence, function_evidence
+from cofire.analysis.functions.model import CLASSES, FEATURES, MIN_TOKENS, THRESHOLD, design, features, probabilities
 from cofire.ingest.latents.histograms import fine_histograms
 from cofire.ingest.latents.modes import main_modes
 from cofire.worlds import DEV_SEEDS, cluster_world

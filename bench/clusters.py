@@ -23,7 +23,7 @@ import pyarrow as pa
 from graph import _groups, _pairs
 from machine import load_of_others, machine, markdown
 
-from cofire.analysis.clusters import find_clusters
+from cofire.analysis.clusters.clusters import find_clusters
 from cofire.common.processes import MOST, processors
 
 

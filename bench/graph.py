@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cofire.analysis.clusters import find_clusters
+from cofire.analysis.clusters.clusters import find_clusters
 from cofire.common.arrays import Floats, Ints
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import digest, read_table, save_tables

@@ -17,7 +17,7 @@ from typing import Any
 import igraph
 import numpy as np
 
-from cofire.analysis.shapes import shape_of
+from cofire.analysis.clusters.shapes import shape_of
 from cofire.worlds import TEST_SEEDS
 from cofire.worlds.scoring import calibration_error
 

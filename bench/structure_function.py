@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cofire.analysis.clusters import find_clusters
-from cofire.analysis.functions import cluster_functions
-from cofire.analysis.structure import structure
-from cofire.analysis.structure_function import WITH, WITHOUT, StructureFunction, structure_function
+from cofire.analysis.clusters.clusters import find_clusters
+from cofire.analysis.clusters.structure import structure
+from cofire.analysis.functions.functions import cluster_functions
+from cofire.analysis.structure_function.structure_function import WITH, WITHOUT, StructureFunction, structure_function
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import count

@@ -28,9 +28,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from machine import markdown
 
-from cofire.analysis.cluster_members import cluster_members
-from cofire.analysis.clusters import find_clusters
-from cofire.analysis.functions import cluster_functions
+from cofire.analysis.clusters.clusters import find_clusters
+from cofire.analysis.clusters.members import cluster_members
+from cofire.analysis.functions.functions import cluster_functions
 from cofire.ingest.count import count
 from cofire.worlds import (
     CROWD,

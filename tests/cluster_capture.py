@@ -7,7 +7,7 @@ import pyarrow as pa
 from safetensors.numpy import save_file
 
 from builders import arrays_of
-from cofire.analysis.subspace import cluster_subspaces
+from cofire.analysis.subspaces.subspaces import cluster_subspaces
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table, save_tables
 from cofire.ingest.count import CountSettings, count

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from cofire.analysis.clusters import find_clusters
-from cofire.analysis.report_parts import ReportData
+from cofire.analysis.clusters.clusters import find_clusters
+from cofire.analysis.report.page import ReportData
 
 UID = "made-up/blocks.12"
 HARD_TOKENS = [

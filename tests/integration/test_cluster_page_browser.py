@@ -10,8 +10,8 @@ from matplotlib import image
 
 from browser import Browser
 from cluster_capture import MIXTURE, cluster_capture
-from cofire.analysis.cluster_page_data import cluster_page_data
-from cofire.analysis.report_cluster_page import write_cluster_page
+from cofire.analysis.report.cluster_page import write_cluster_page
+from cofire.analysis.report.cluster_page_data import cluster_page_data
 
 
 @pytest.fixture(scope="module")

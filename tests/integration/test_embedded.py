@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cofire.errors import StoreError
-from cofire.store import Store, embedded, open_store
+from cofire.store import Store, open_store
+from cofire.store.embedded import server as embedded
 from processes import ended
 from servers import SLOW, count, one_line
 

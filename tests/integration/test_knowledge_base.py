@@ -13,7 +13,7 @@ from query_worlds import DELETING, LOADING, READY, World, load_world, make_world
 
 from builders import make_capture, random_arrays
 from cofire import KnowledgeBase, QueryError, StoreError, TimeLimit, WriteRefused
-from cofire.analysis.report_parts import COLUMNS
+from cofire.analysis.report.page import COLUMNS
 from cofire.pipeline import ingest
 from cofire.queries.library import library
 from cofire.schema.tables import TABLES

@@ -12,13 +12,13 @@ import pytest
 from query_worlds import LOADING, READY, World, load_world, make_world
 
 from builders import make_capture, random_arrays
-from cofire.analysis.motif_sources import capture_motif_counts, capture_sources, searches_over, stream_found
-from cofire.analysis.motifs import Kind
+from cofire.analysis.motifs.search import Kind
+from cofire.analysis.motifs.sources import capture_motif_counts, capture_sources, searches_over, stream_found
 from cofire.cli import run
 from cofire.errors import QueryError, StoreError
 from cofire.pipeline import ingest
 from cofire.queries.library import find_query
-from cofire.queries.motif_search import best_motifs, store_motif_counts, store_sources, stream_motifs
+from cofire.queries.motif_sources import best_motifs, store_motif_counts, store_sources, stream_motifs
 from cofire.settings import Settings
 from cofire.store import Store
 from cofire.store.versions import ensure_schema

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
 
-from cofire.analysis.report import write_report
+from cofire.analysis.report.sae_page import write_report
 from cofire.cli import run
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture

@@ -27,8 +27,8 @@ from cofire.errors import CaptureError, InputError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.noise.clear import ClearFirings
-from cofire.ingest.pairs.counter import ray_engine
-from cofire.ingest.pairs.counter import tally as tally_module
+from cofire.ingest.pairs import ray_engine
+from cofire.ingest.pairs import tally as tally_module
 from cofire.ingest.pairs.engine import Engine
 from cofire.ingest.pairs.ray_cluster import ENVIRONMENT, cluster
 from cofire.ingest.pairs.ray_engine import count_range, cut, ray_tally

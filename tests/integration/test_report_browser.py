@@ -9,7 +9,7 @@ import pytest
 from matplotlib import image
 
 from browser import Browser
-from cofire.analysis.report import write_report
+from cofire.analysis.report.sae_page import write_report
 from report_data import CLIQUE, HARD_TOKENS, STAR, report_data
 
 

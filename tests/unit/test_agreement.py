@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cofire.analysis.agreement import adjusted_mutual_information as ami
+from cofire.analysis.clusters.agreement import adjusted_mutual_information as ami
 from cofire.errors import InputError
 
 

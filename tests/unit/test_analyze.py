@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from builders import make_capture, random_arrays
-from cofire.analysis.analyze import _VERSIONS, ANALYSES, analyze, is_stale
-from cofire.analysis.settings import AnalysisSettings
+from cofire.analysis.analyze import _VERSIONS, analyze, is_stale
+from cofire.analysis.settings import ANALYSES, AnalysisSettings
 from cofire.cli import run
 from cofire.common import processes
 from cofire.common.files import exclusive
@@ -177,8 +177,8 @@ def test_processes_are_as_set_and_change_nothing(
         shared.append(options["processes"])
         processes.make_parts(job, **options)
 
-    monkeypatch.setattr("cofire.analysis.sweep.make_parts", counted)
-    monkeypatch.setattr("cofire.analysis.nulls.make_parts", counted)
+    monkeypatch.setattr("cofire.analysis.clusters.sweep.make_parts", counted)
+    monkeypatch.setattr("cofire.analysis.nulls.nulls.make_parts", counted)
     monkeypatch.setenv("COFIRE_PROCESSES", "2")
     both = analysis_settings(capture, Settings(runs=3, rewires=4))
     analyze(capture, both)

@@ -12,7 +12,7 @@ import pytest
 from cofire import KnowledgeBase, QueryError
 from cofire.cli import run
 from cofire.queries.library import library
-from cofire.queries.motif_search import store_sources
+from cofire.queries.motif_sources import store_sources
 from cofire.store import Rows, Store
 from cofire.store.guard import check
 

@@ -14,12 +14,12 @@ from matplotlib.collections import PathCollection
 from test_report import Page
 
 from cluster_capture import BOTH, GROUPS, MIXTURE, PAIR, STAR, UID, cluster_capture
-from cofire.analysis.cluster_page_data import cluster_page_data
-from cofire.analysis.figures import style
-from cofire.analysis.report_cluster_page import write_cluster_page
-from cofire.analysis.report_cluster_pictures import MAX_NODES
-from cofire.analysis.subspace_figure import COLOURS, Plane, colours_of, mixture_figure, plane_figure
-from cofire.analysis.visible import visible_token
+from cofire.analysis.report.charts import style
+from cofire.analysis.report.cluster_page import write_cluster_page
+from cofire.analysis.report.cluster_page_data import cluster_page_data
+from cofire.analysis.report.cluster_pictures import MAX_NODES
+from cofire.analysis.report.plane import COLOURS, Plane, colours_of, mixture_figure, plane_figure
+from cofire.analysis.report.visible import visible_token
 from cofire.cli import run
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.table_files import table_infos

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from builders import dense, make_capture, random_arrays
-from cofire.analysis.cluster_tokens import MOST_ALONE, cluster_tokens, shared_and_alone
+from cofire.analysis.activations.cluster_tokens import MOST_ALONE, cluster_tokens, shared_and_alone
 from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.shard import Shard

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cofire.analysis import clusters as module
+from cofire.analysis.clusters import clusters as module
 from cofire.errors import InputError
 from cofire.schema.tables import CLUSTERS, MEMBERS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cofire.analysis import consensus as module
-from cofire.analysis.consensus import consensus
+from cofire.analysis.clusters import consensus as module
+from cofire.analysis.clusters.consensus import consensus
 
 
 def score(partitions, labels):

@@ -23,7 +23,7 @@ from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.schema.base import Node
 from cofire.schema.nodes import LATENT, NODES, RELEASE, SAE, TOKEN
 from cofire.schema.relationships import CO_FIRES, RELATIONSHIPS
-from cofire.store import export as exporting
+from cofire.store.export import directory as exporting
 from cofire.store.export import rows as export_rows
 from cofire.store.export.directory import Format, capture_rows, export
 from cofire.store.export.formats import columns, sort_name

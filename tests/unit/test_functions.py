@@ -14,10 +14,11 @@ import pytest
 import scipy.sparse as sp
 
 from builders import arrays_of, make_capture
-from cofire.analysis.full_strength import known_latents
-from cofire.analysis.function_coefficients import COEFFICIENTS, RANGES
-from cofire.analysis.function_evidence import Evidence, function_evidence
-from cofire.analysis.function_model import (
+from cofire.analysis.activations.full_strength import known_latents
+from cofire.analysis.functions.coefficients import COEFFICIENTS, RANGES
+from cofire.analysis.functions.evidence import Evidence, function_evidence
+from cofire.analysis.functions.functions import cluster_functions
+from cofire.analysis.functions.model import (
     CLASSES,
     FEATURES,
     MIN_TOKENS,
@@ -26,7 +27,6 @@ from cofire.analysis.function_model import (
     features,
     function_probabilities,
 )
-from cofire.analysis.functions import cluster_functions
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import count
@@ -136,8 +136,8 @@ def test_a_large_cluster_is_taken_in_blocks_and_without_a_correlation(monkeypatc
     shared = shared[(shared > 0).sum(axis=1) >= 2]
     alone = np.diag(rng.gamma(3, 1, 5)).repeat(15, axis=0)
     whole = evidence(shared, alone, is_mode=np.zeros(5, bool))
-    monkeypatch.setattr("cofire.analysis.function_evidence.MOST_MEMBERS", 4)
-    monkeypatch.setattr("cofire.analysis.function_evidence._BLOCK", block)
+    monkeypatch.setattr("cofire.analysis.functions.evidence.MOST_MEMBERS", 4)
+    monkeypatch.setattr("cofire.analysis.functions.evidence._BLOCK", block)
     assert whole.magnitude_r is not None
     found = evidence(shared, alone, is_mode=np.zeros(5, bool))
     assert found == dataclasses.replace(whole, magnitude_r=None)

@@ -31,6 +31,12 @@ ORDER = {
         {"edges", "capturing"},
         {"capture", "count", "import_activations"},
     ],
+    "cofire.analysis": [
+        {"clusters", "activations", "motifs", "settings"},
+        {"nulls", "functions", "subspaces", "report"},
+        {"structure_function"},
+        {"analyze"},
+    ],
     "cofire.store": [
         {"plan", "lexer", "values", "embedded", "faults"},
         {"guard", "results"},

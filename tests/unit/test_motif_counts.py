@@ -8,9 +8,9 @@ import igraph
 import numpy as np
 import pytest
 
-from cofire.analysis import motif_counts
-from cofire.analysis.motif_counts import count_motifs
-from cofire.analysis.motifs import CoFiring, motifs
+from cofire.analysis.motifs import counts as motif_counts
+from cofire.analysis.motifs.counts import count_motifs
+from cofire.analysis.motifs.search import CoFiring, motifs
 from cofire.worlds import TEST_SEEDS
 from structure_graphs import clique, cycle, kite, path, random_graph, split, star
 

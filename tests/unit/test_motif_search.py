@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import make_capture, random_arrays
-from cofire.analysis.motif_sources import capture_sources
-from cofire.analysis.motifs import BestMotifs, CoFiring, Kind, checked_sizes, motifs
+from cofire.analysis.motifs.search import BestMotifs, CoFiring, Kind, checked_sizes, motifs
+from cofire.analysis.motifs.sources import capture_sources
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import CountSettings, count
-from cofire.queries.motif_search import best_motifs, stream_motifs
+from cofire.queries.motif_sources import best_motifs, stream_motifs
 from cofire.schema.tables import EDGES
 
 KINDS: tuple[Kind, ...] = ("star", "clique", "path", "bifan")

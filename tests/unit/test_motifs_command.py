@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 
 from builders import make_capture, random_arrays
-from cofire.analysis.motif_sources import capture_sources
+from cofire.analysis.motifs.sources import capture_sources
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import save_tables, table_infos
 from cofire.ingest.count import CountSettings, count
-from cofire.queries.motif_search import stream_motifs
+from cofire.queries.motif_sources import stream_motifs
 from cofire.schema.tables import MOTIF_COUNTS
 
 
@@ -73,7 +73,7 @@ def test_the_command_prints_the_same_in_every_format(captures: list[CaptureDir],
 def test_parquet_goes_out_in_row_groups(captures: list[CaptureDir], monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet as pq
 
-    from cofire.cli import streaming
+    from cofire.cli import output as streaming
     from cofire.cli.output import Format
 
     class Out(io.StringIO):
@@ -144,8 +144,7 @@ def test_min_z_says_where_nothing_stands_out(compared: CaptureDir, run: Any) -> 
 
 @pytest.mark.parametrize("format_", ["json", "csv", "table"])
 def test_an_interrupt_leaves_whole_output(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from cofire.cli.output import Format
-    from cofire.cli.streaming import write_stream
+    from cofire.cli.output import Format, write_stream
 
     def rows() -> Iterator[tuple[Any, ...]]:
         yield "a", [1, 2]
@@ -170,8 +169,7 @@ def test_values_that_are_not_finite_are_printed_as_without_streaming(
 ) -> None:
     import pyarrow.parquet as pq
 
-    from cofire.cli.output import Format, emit
-    from cofire.cli.streaming import write_stream
+    from cofire.cli.output import Format, emit, write_stream
     from cofire.queries.frames import typed_frame
 
     class Out(io.StringIO):

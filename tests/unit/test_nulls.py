@@ -8,14 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cofire.analysis import cluster_numbers as kernel
-from cofire.analysis import nulls as module
-from cofire.analysis.cluster_numbers import cluster_numbers
-from cofire.analysis.leiden import leiden
-from cofire.analysis.motif_counts import count_motifs
-from cofire.analysis.nulls import cluster_nulls
-from cofire.analysis.rewire import rewire, strata_of
-from cofire.analysis.structure import NUMBERS, structure
+from cofire.analysis.clusters import numbers as kernel
+from cofire.analysis.clusters.leiden import leiden
+from cofire.analysis.clusters.numbers import cluster_numbers
+from cofire.analysis.clusters.structure import NUMBERS, structure
+from cofire.analysis.motifs.counts import count_motifs
+from cofire.analysis.nulls import nulls as module
+from cofire.analysis.nulls.nulls import cluster_nulls
+from cofire.analysis.nulls.rewire import rewire, strata_of
 from cofire.errors import InputError
 from cofire.schema.tables import CLUSTER_NULLS, MOTIF_COUNTS
 from cofire.worlds import TEST_SEEDS

@@ -158,9 +158,9 @@ def test_a_helper_ends_with_a_killed_parent(tmp_path):
 def test_numbers_do_not_depend_on_how_many_work(tmp_path, monkeypatch):
     import pyarrow as pa
 
-    from cofire.analysis.clusters import find_clusters
-    from cofire.analysis.nulls import cluster_nulls
-    from cofire.analysis.sweep import RESOLUTIONS, WeightedGraph, sweep
+    from cofire.analysis.clusters.clusters import find_clusters
+    from cofire.analysis.clusters.sweep import RESOLUTIONS, WeightedGraph, sweep
+    from cofire.analysis.nulls.nulls import cluster_nulls
 
     def watched(job, **options):
         make_parts(Watched(job, tmp_path), **options)
@@ -173,8 +173,8 @@ def test_numbers_do_not_depend_on_how_many_work(tmp_path, monkeypatch):
             path.unlink()
         return len(files), len(by)
 
-    monkeypatch.setattr("cofire.analysis.sweep.make_parts", watched)
-    monkeypatch.setattr("cofire.analysis.nulls.make_parts", watched)
+    monkeypatch.setattr("cofire.analysis.clusters.sweep.make_parts", watched)
+    monkeypatch.setattr("cofire.analysis.nulls.nulls.make_parts", watched)
     rng = np.random.default_rng(5)
     pairs = np.unique(np.sort(rng.integers(120, size=(700, 2)), axis=1), axis=0)
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]

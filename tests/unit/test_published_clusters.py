@@ -8,7 +8,7 @@ import igraph
 import numpy as np
 import pytest
 
-from cofire.analysis.structure import structure
+from cofire.analysis.clusters.structure import structure
 from structure_graphs import clique
 
 # Cluster 4740, Gemma-2-2b layer 12: the Jaccards of the hub with its spokes; those of the spokes lie in .143-.173, and

@@ -25,7 +25,7 @@ from cofire.queries.library import (
     queries_with,
     read_query,
 )
-from cofire.queries.values import ValueType
+from cofire.queries.value_types import ValueType
 from cofire.store.guard import check
 
 FILES = sorted(Path(cofire.queries.__file__).parent.glob("*.cypher"))

@@ -16,11 +16,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle
 from matplotlib.text import Text
 
-from cofire.analysis.cluster_figure import ClusterGraph, cluster_figure
-from cofire.analysis.figures import style
-from cofire.analysis.report import write_report
-from cofire.analysis.report_parts import ReportData
-from cofire.analysis.visible import drawable, visible_line, visible_token
+from cofire.analysis.report.charts import style
+from cofire.analysis.report.cluster_graph import ClusterGraph, cluster_figure
+from cofire.analysis.report.page import ReportData
+from cofire.analysis.report.sae_page import write_report
+from cofire.analysis.report.visible import drawable, visible_line, visible_token
 from cofire.errors import InputError
 from report_data import CLIQUE, HARD_TOKENS, STAR, UID, report_data
 

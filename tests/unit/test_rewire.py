@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cofire.analysis.rewire import STRATA, rewire, strata_of
+from cofire.analysis.nulls.rewire import STRATA, rewire, strata_of
 from cofire.worlds import TEST_SEEDS
 from structure_graphs import clique, random_graph
 

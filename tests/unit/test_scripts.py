@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from cofire.cli.ask import queries
+from cofire.cli.query import queries
 from cofire.queries.library import find_query, parse_parameters
 
 ROOT = Path(__file__).parents[2]

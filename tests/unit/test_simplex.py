@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from cofire.analysis.simplex import simplex_fit
+from cofire.analysis.subspaces.simplex import simplex_fit
 from cofire.errors import InputError
 from cofire.worlds import TEST_SEEDS
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cofire.common.arrays import Array
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.edges.expected import ONE, expected_joint
-from cofire.ingest.pairs.counter import strata as strata_module
+from cofire.ingest.pairs import strata as strata_module
 from cofire.ingest.pairs.strata import Strata, StratumCounter, token_strata
 
 LARGE = 10**9

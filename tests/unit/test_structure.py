@@ -9,8 +9,8 @@ import igraph
 import numpy as np
 import pytest
 
-from cofire.analysis import structure as module
-from cofire.analysis.structure import NUMBERS, Structure, structure
+from cofire.analysis.clusters import structure as module
+from cofire.analysis.clusters.structure import NUMBERS, Structure, structure
 from cofire.errors import InputError
 from cofire.worlds import TEST_SEEDS
 from peer_formula import peer_scores

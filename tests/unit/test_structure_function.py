@@ -12,8 +12,10 @@ import pyarrow as pa
 import pytest
 
 from builders import make_capture, random_arrays
-from cofire.analysis.figures import png, style
-from cofire.analysis.structure_function import (
+from cofire.analysis.report.charts import png, style
+from cofire.analysis.structure_function.figure import structure_function_figure
+from cofire.analysis.structure_function.rows import structure_function_rows
+from cofire.analysis.structure_function.structure_function import (
     MIN_EACH,
     SCORES,
     WITH,
@@ -22,8 +24,6 @@ from cofire.analysis.structure_function import (
     structure_function,
     uncertainty,
 )
-from cofire.analysis.structure_function_figure import structure_function_figure
-from cofire.analysis.structure_function_rows import structure_function_rows
 from cofire.common.files import exclusive
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.table_files import read_table, save_tables

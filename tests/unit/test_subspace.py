@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from builders import arrays_of, dense, random_arrays
-from cofire.analysis.clear_values import ClearValues
-from cofire.analysis.cluster_tokens import MOST_ALONE, cluster_tokens
-from cofire.analysis.subspace import ALONE, FITTED, MIXTURES, OTHERS, cluster_subspaces
+from cofire.analysis.activations.clear_values import ClearValues
+from cofire.analysis.activations.cluster_tokens import MOST_ALONE, cluster_tokens
+from cofire.analysis.subspaces.subspaces import ALONE, FITTED, MIXTURES, OTHERS, cluster_subspaces
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import CountSettings, count
@@ -234,7 +234,7 @@ def test_a_threshold_below_0_lets_no_negative_activation_fire(tmp_path, monkeypa
     capture = capture_of(tmp_path, random_arrays(4), np.eye(12))
     floor = np.full(12, -1.0)
     clear = ClearValues(floor, lambda shard: shard.values - np.float32(2))
-    monkeypatch.setattr("cofire.analysis.subspace.clear_values", lambda *_: clear)
+    monkeypatch.setattr("cofire.analysis.subspaces.subspaces.clear_values", lambda *_: clear)
     (row,), points, _ = check(cluster_subspaces(capture, *tables_of([[0, 1, 4]], np.full(12, 2.0), floor)))
     assert row["simplex_r2"] is not None
     assert all(a > 0 for point in points for a in point["activations"])

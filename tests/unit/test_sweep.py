@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cofire.analysis import clusters as module
-from cofire.analysis.agreement import adjusted_mutual_information
-from cofire.analysis.cluster_members import cluster_members
-from cofire.analysis.clusters import LONG, find_clusters
-from cofire.analysis.sweep import RESOLUTIONS, Sweep, WeightedGraph, plateaus, sweep
+from cofire.analysis.clusters import clusters as module
+from cofire.analysis.clusters.agreement import adjusted_mutual_information
+from cofire.analysis.clusters.clusters import LONG, find_clusters
+from cofire.analysis.clusters.members import cluster_members
+from cofire.analysis.clusters.sweep import RESOLUTIONS, Sweep, WeightedGraph, plateaus, sweep
 from cofire.errors import InputError
 from cofire.schema.tables import CLUSTERS, MEMBERS
 from cofire.worlds import DEV_SEEDS, TEST_SEEDS
@@ -256,9 +256,9 @@ KILLED = """
 import sys
 from pathlib import Path
 import pyarrow.parquet as pq
-import cofire.analysis.sweep
+import cofire.analysis.clusters.sweep
 from cofire.analysis.clusters import find_clusters
-cofire.analysis.sweep.ALONE_EDGES = int(sys.argv[3])
+cofire.analysis.clusters.sweep.ALONE_EDGES = int(sys.argv[3])
 find_clusters("r/s", pq.read_table(sys.argv[1]), runs=10, work=Path(sys.argv[2]))
 """
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from builders import arrays_of, make_capture
-from cofire.analysis.function_evidence import function_evidence
-from cofire.analysis.function_model import CLASSES, function_probabilities
-from cofire.analysis.functions import cluster_functions
-from cofire.analysis.twins import TWINS, without_twins
+from cofire.analysis.functions.evidence import function_evidence
+from cofire.analysis.functions.functions import cluster_functions
+from cofire.analysis.functions.model import CLASSES, function_probabilities
+from cofire.analysis.functions.twins import TWINS, without_twins
 from cofire.ingest.capture_dir.table_files import read_table
 from cofire.ingest.count import count
 from cofire.schema.tables import LATENTS
@@ -116,7 +116,7 @@ def test_blocks_change_nothing(monkeypatch):
     fires[:, 11] = fires[:, 2] & (rng.random(300) < 0.95)
     firings = fires.sum(axis=0)
     whole = without_twins(fires, tokens=300, firings=firings)
-    monkeypatch.setattr("cofire.analysis.twins._BLOCK", 5)
+    monkeypatch.setattr("cofire.analysis.functions.twins._BLOCK", 5)
     assert np.array_equal(without_twins(fires, tokens=300, firings=firings), whole)
     assert np.flatnonzero(~whole).tolist() == [7, 11]
 

@@ -1,4 +1,6 @@
-"""What is read off the tables: clusters of latents, their structure, and the report.
+"""What is read off the tables and the activations: clusters, their shape, function and subspace, motifs, reports.
 
-Each module has one public function. Heavy libraries are imported where they are used.
+`analyze` is the entrance. Each analysis that `cofire analyze --only NAME` knows has a room of its name, and in it a
+file of that name with its one public function. Rooms know only those before them: clusters, activations and motifs;
+nulls, functions, subspaces and report; structure_function; analyze. Heavy libraries are imported where they are used.
 """

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from cofire.analysis.settings import AnalysisSettings
+from cofire.analysis.settings import ACROSS, ANALYSES, AnalysisSettings
 from cofire.common.files import exclusive
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-ANALYSES = ("clusters", "nulls", "functions", "subspaces")
-ACROSS = "structure-function"
-"""An analysis over the clusters of several captures, of which no capture has a table."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -196,7 +193,7 @@ Step = Callable[[int, int], None] | None
 
 
 def _clusters(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:
-    from cofire.analysis.clusters import find_clusters
+    from cofire.analysis.clusters.clusters import find_clusters
 
     found = find_clusters(
         capture.uid,
@@ -215,7 +212,7 @@ def _clusters(capture: CaptureDir, settings: AnalysisSettings, work: Path, progr
 
 
 def _nulls(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:
-    from cofire.analysis.nulls import cluster_nulls
+    from cofire.analysis.nulls.nulls import cluster_nulls
 
     found = cluster_nulls(
         read_table(capture, EDGES),
@@ -233,7 +230,7 @@ def _nulls(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress
 
 
 def _functions(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:  # noqa: ARG001
-    from cofire.analysis.functions import cluster_functions
+    from cofire.analysis.functions.functions import cluster_functions
 
     table = cluster_functions(
         capture,
@@ -246,7 +243,7 @@ def _functions(capture: CaptureDir, settings: AnalysisSettings, work: Path, prog
 
 
 def _subspaces(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:  # noqa: ARG001
-    from cofire.analysis.subspace import cluster_subspaces
+    from cofire.analysis.subspaces.subspaces import cluster_subspaces
 
     found = cluster_subspaces(
         capture,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,10 @@ class AnalysisSettings:
         if name == "nulls":
             return {"objective": self.objective, "rewires": self.rewires, "seed": self.seed}
         return {}
+
+
+ANALYSES = ("clusters", "nulls", "functions", "subspaces")
+
+
+ACROSS = "structure-function"
+"""An analysis over the clusters of several captures, of which no capture has a table."""

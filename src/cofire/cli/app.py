@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cofire.cli import ask, captures, export, motifs, report, stores, tables
+from cofire.cli.analyze import analyze
+from cofire.cli.capture import capture, importers
+from cofire.cli.count import count
+from cofire.cli.export import export
+from cofire.cli.ingest import ingest
+from cofire.cli.motifs import motifs
+from cofire.cli.query import cypher, queries, saes
+from cofire.cli.report import report
+from cofire.cli.store import delete, migrate, rebuild
 
 app = typer.Typer(
     name="cofire",
@@ -38,21 +46,17 @@ def root(
     """Hold the options of `cofire` itself."""
 
 
-def _add(function: Any, name: str) -> None:
-    app.command(name)(function)
-
-
-_add(captures.capture, "capture")
-app.add_typer(captures.importers, name="import")
-_add(tables.count, "count")
-_add(tables.analyze, "analyze")
-_add(tables.ingest, "ingest")
-app.add_typer(ask.queries, name="query")
-_add(ask.cypher, "cypher")
-_add(ask.saes, "saes")
-_add(motifs.motifs, "motifs")
-_add(export.export, "export")
-_add(report.report, "report")
-_add(stores.delete, "delete")
-_add(stores.migrate, "migrate")
-_add(stores.rebuild, "rebuild")
+app.command("capture")(capture)
+app.add_typer(importers, name="import")
+app.command("count")(count)
+app.command("analyze")(analyze)
+app.command("ingest")(ingest)
+app.add_typer(queries, name="query")
+app.command("cypher")(cypher)
+app.command("saes")(saes)
+app.command("motifs")(motifs)
+app.command("export")(export)
+app.command("report")(report)
+app.command("delete")(delete)
+app.command("migrate")(migrate)
+app.command("rebuild")(rebuild)

@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.status import Status
 
+from cofire.errors import InputError
+
 if TYPE_CHECKING:
     from cofire.ingest.capture_dir.directory import CaptureDir
     from cofire.queries.knowledge_base import KnowledgeBase
@@ -149,3 +151,33 @@ def make_directory(out: Path) -> None:
         raise InputError(f"{out}: cannot be made ({error.strerror or error}); give another --out") from error
     if not os.access(out, os.W_OK):
         raise InputError(f"{out}: cannot be written; give another --out")
+
+
+GraphCapturesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="CAPTURE",
+        help="Capture directories, or directories of several; without any, the store is read.",
+        show_default=False,
+    ),
+]
+
+
+def refuse_both(captures: list[Path], given: dict[str, object]) -> None:
+    """Refuse options that choose in a store (by name; None, False or empty where not given) beside captures.
+
+    Raises:
+        InputError: both are given.
+    """
+    options = [name for name, value in given.items() if value]
+    if captures and options:
+        raise InputError(f"{options[0]} is for a store, and captures are named; give one or the other")
+
+
+def open_to_read(store: str | None) -> Store:
+    """Open the store that the flag and the settings name.
+
+    Raises:
+        StoreError: there is none, or it cannot be reached.
+    """
+    return open_named(settings_of(store))

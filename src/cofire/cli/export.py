@@ -9,8 +9,16 @@ from typing import Annotated
 
 import typer
 
-from cofire.cli.common import StoreOption, notice, open_captures, settings_of, stages
-from cofire.cli.graphs import GraphCapturesArgument, open_to_read, refuse_both
+from cofire.cli.common import (
+    GraphCapturesArgument,
+    StoreOption,
+    notice,
+    open_captures,
+    open_to_read,
+    refuse_both,
+    settings_of,
+    stages,
+)
 from cofire.errors import InputError
 
 

@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cofire.cli.common import StoreOption, notice, open_captures, stages
-from cofire.cli.graphs import GraphCapturesArgument, open_to_read, refuse_both
-from cofire.cli.output import Format, emit, most_rows
-from cofire.cli.streaming import write_stream
+from cofire.cli.common import (
+    GraphCapturesArgument,
+    StoreOption,
+    notice,
+    open_captures,
+    open_to_read,
+    refuse_both,
+    stages,
+)
+from cofire.cli.output import Format, emit, most_rows, write_stream
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
-    from cofire.analysis.motif_sources import MotifSearch
-    from cofire.analysis.motifs import Motif
+    from cofire.analysis.motifs.search import Motif
+    from cofire.analysis.motifs.sources import MotifSearch
 
 COLUMNS = {"sae": "string", "kind": "string", "size": "integer", "score": "float", "members": "list<integer>"}
 
 
 class Kind(StrEnum):
-    """The motifs; see `cofire.analysis.motifs`."""
+    """The motifs; see `cofire.analysis.motifs.search`."""
 
     star = "star"
     clique = "clique"
@@ -93,10 +99,10 @@ def motifs(
     printed; otherwise the best are printed at the end, those whose score is undefined on an edge last. Memory grows
     with the edges of one SAE and with --limit, not with the number of motifs.
     """
-    from cofire.analysis.motif_sources import MotifSearch, capture_motif_counts, capture_sources, searches_over
-    from cofire.analysis.motifs import checked_sizes
-    from cofire.queries.motif_search import store_motif_counts, store_sources
-    from cofire.queries.values import ValueType, check_value
+    from cofire.analysis.motifs.search import checked_sizes
+    from cofire.analysis.motifs.sources import MotifSearch, capture_motif_counts, capture_sources, searches_over
+    from cofire.queries.motif_sources import store_motif_counts, store_sources
+    from cofire.queries.value_types import ValueType, check_value
 
     named = captures or []
     min_log_odds = check_value(min_log_odds, ValueType("float", nullable=True), "--min-log-odds")
@@ -129,7 +135,7 @@ def _print(
     most: int,
     format: Format,  # noqa: A002 - the contract's name
 ) -> None:
-    from cofire.analysis.motif_sources import best_found, stream_found
+    from cofire.analysis.motifs.sources import best_found, stream_found
     from cofire.queries.frames import typed_frame
 
     types = {**COLUMNS, "score": "integer" if by is Measure.count else "float"}

@@ -1,10 +1,15 @@
-"""Rows on stdout as a table, CSV, JSON or Parquet."""
+"""Rows on stdout as a table, CSV, JSON or Parquet: of a data frame (`emit`), or as they come (`write_stream`)."""
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cofire.cli.common import notice
@@ -14,9 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 1_000_000_000
+FLUSH_SECONDS = 0.2
+PARQUET_ROWS = 50_000
 TABLE_ROWS = 50
 CELL = 120
 PIPE_WIDTH = 160
+
+
+Row = tuple[Any, ...]
 
 
 class Format(StrEnum):
@@ -113,3 +123,99 @@ def _cell(value: Any) -> Any:
         shown = " ".join(repr(item) if isinstance(item, str) else f"{item}" for item in value)
         return Text(shown if len(shown) <= CELL else shown[: CELL - 1] + "…")
     return Text(value if isinstance(value, str) else str(value))
+
+
+def write_stream(rows: Iterable[Row], types: Mapping[str, str], format: Format) -> None:  # noqa: A002 - the contract's name
+    """Print rows as they come. What ends the iteration early, Ctrl-C too, leaves a whole file of those printed.
+
+    The values are those that `emit` prints: NaN is null, in JSON the infinities, too.
+
+    Args:
+        rows: values in the order of the columns; plain Python values.
+        types: the columns' types by name: string, integer, float or list<integer>.
+        format: csv and json go out row by row, parquet in row groups, table as tables of 50 rows.
+    """
+    rows = (tuple(map(_known, row)) for row in rows)
+    if format is Format.csv:
+        _stream_csv(rows, list(types))
+    elif format is Format.json:
+        _stream_json(rows, list(types))
+    elif format is Format.parquet:
+        _stream_parquet(rows, types)
+    else:
+        _stream_tables(rows, types)
+    sys.stdout.flush()
+
+
+def _known(cell: Any) -> Any:
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
+
+
+def _finite(cell: Any) -> Any:
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
+
+
+def _flushed(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows, and send what was printed on its way every now and then."""
+    last = 0.0
+    for row in rows:
+        yield row
+        if time.monotonic() - last > FLUSH_SECONDS:
+            sys.stdout.flush()
+            last = time.monotonic()
+
+
+def _stream_csv(rows: Iterable[Row], names: list[str]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    for row in _flushed(rows):
+        writer.writerow([json.dumps(cell) if isinstance(cell, list) else cell for cell in row])
+
+
+def _stream_json(rows: Iterable[Row], names: list[str]) -> None:
+    sys.stdout.write("[")
+    separator = "\n"
+    try:
+        for row in _flushed(rows):
+            record = dict(zip(names, map(_finite, row), strict=True))
+            sys.stdout.write(separator + json.dumps(record, ensure_ascii=False, allow_nan=False))
+            separator = ",\n"
+    finally:
+        sys.stdout.write("\n]\n")
+
+
+def _stream_parquet(rows: Iterable[Row], types: Mapping[str, str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = {"string": pa.string(), "integer": pa.int64(), "float": pa.float64(), "list<integer>": pa.list_(pa.int64())}
+    schema = pa.schema([(name, arrow[kind]) for name, kind in types.items()])
+    with pq.ParquetWriter(sys.stdout.buffer, schema) as writer:
+        for block in _blocks(rows, PARQUET_ROWS):
+            writer.write_table(pa.table([list(column) for column in zip(*block, strict=True)], schema=schema))
+
+
+def _stream_tables(rows: Iterable[Row], types: Mapping[str, str]) -> None:
+    from cofire.queries.frames import typed_frame
+
+    none = True
+    for block in _blocks(rows, TABLE_ROWS):
+        emit(typed_frame(list(types), list(types.values()), block), Format.table)
+        none = False
+    if none:
+        emit(typed_frame(list(types), list(types.values()), []), Format.table)
+
+
+def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """Yield the rows in lists; what ends them early comes after those that were there."""
+    rows = iter(rows)
+    while True:
+        block: list[Row] = []
+        try:
+            for row in islice(rows, size):
+                block.append(row)
+        finally:
+            if block:
+                yield block
+        if len(block) < size:
+            return

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cofire.cli.common import StoreOption, notice, open_captures, open_knowledge_base, working
-from cofire.cli.graphs import refuse_both
+from cofire.cli.common import StoreOption, notice, open_captures, open_knowledge_base, refuse_both, working
 from cofire.errors import InputError
 
 
@@ -46,8 +45,8 @@ def report(
 
 
 def _report_cluster(captures: list[Path], cluster: str, out: Path, store: str | None) -> None:
-    from cofire.analysis.cluster_page_data import cluster_page_data
-    from cofire.analysis.report_cluster_page import write_cluster_page
+    from cofire.analysis.report.cluster_page import write_cluster_page
+    from cofire.analysis.report.cluster_page_data import cluster_page_data
 
     if not captures:
         raise InputError(

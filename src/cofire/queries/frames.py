@@ -22,7 +22,7 @@ def typed_frame(names: Sequence[str], types: Sequence[str], rows: Sequence[Seque
 
     Args:
         names: [m] column names.
-        types: [m] string, integer, float, boolean or list<...>, as `cofire.queries.values.ValueType.base`.
+        types: [m] string, integer, float, boolean or list<...>, as `cofire.queries.value_types.ValueType.base`.
         rows: [n] rows of m values.
     """
     columns = zip(*rows, strict=True) if rows else ([] for _ in names)

@@ -20,7 +20,7 @@ from cofire.store.lexer import returned_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cofire.analysis.report_parts import ReportData
+    from cofire.analysis.report.page import ReportData
 
 __all__ = ["KnowledgeBase"]
 
@@ -243,7 +243,7 @@ class KnowledgeBase:
         Raises:
             QueryError: no such SAE, or its load is not complete.
         """
-        from cofire.analysis.report import write_report
+        from cofire.analysis.report.sae_page import write_report
 
         return write_report(self.report_data(sae), Path(out))
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cofire.errors import QueryError, WriteRefused
-from cofire.queries.values import SCALARS, ValueType, check_value, parse_value, read_json
+from cofire.queries.value_types import SCALARS, ValueType, check_value, parse_value, read_json
 
 if TYPE_CHECKING:
     from cofire.store import Rows, Store

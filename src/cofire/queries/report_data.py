@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cofire.analysis.report_parts import COLUMNS, ReportData
+from cofire.analysis.report.page import COLUMNS, ReportData
 from cofire.errors import CofireError, StoreError
 from cofire.schema.base import camel_case
 from cofire.schema.tables import TABLES, Table

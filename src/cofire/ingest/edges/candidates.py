@@ -2,7 +2,7 @@
 
 1. Row blocks of pairs that co-fired often enough come from the counter of all firings; where the noise floor is known,
    their joint clear firings come from the counter of the clear ones.
-2. For each way of counting, E and V of the pair given the strata, and p (`cofire.ingest.edges.significance`).
+2. For each way of counting, E and V of the pair given the strata, and p (`significance`).
 3. Some two million pairs at a time go to the disk, so that memory does not grow with their number.
 """
 

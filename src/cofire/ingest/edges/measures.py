@@ -1,6 +1,6 @@
 """Descriptive measures of association of a pair of latents, from exact counts over all tokens.
 
-They say how the pair looks, not whether it is more than a shared topic: that is `cofire.ingest.edges.significance`.
+They say how the pair looks, not whether it is more than a shared topic: that is `significance`.
 Sources: Jaccard 1912; phi is Pearson's r of two indicators (Yule 1912); NPMI: Bouma 2009; lift: Brin et al. 1997.
 """
 

@@ -1,6 +1,6 @@
 """Fills a new ArcadeDB database, a process of its own: `python -m cofire.store.load.bulk_child`.
 
-Its input is a sequence of pickled messages from `cofire.store.load.bulk`, a process of the same user and program:
+Its input is a sequence of pickled messages from `bulk`, a process of the same user and program:
 
     {"old": DATABASE or None, "new": DATABASE, "statements": [(language, text), ...]}
     ("nodes", label, property names, key's place, rows)  or  ("links", type, source label, target label, names, rows)

@@ -1,13 +1,13 @@
 """The one write path: putting an SAE into the graph, and taking it out.
 
     1. The `Sae` node is made with status 'loading', which hides everything of it from the library's queries.
-    2. Each batch is one transaction, which also moves the journal on (see `cofire.store.load.journal`). On Neo4j two
+    2. Each batch is one transaction, which also moves the journal on (see `journal`). On Neo4j two
        writers share each section, the first half of its rows and the second; a section begins when the one before it
        is done, as relationships need their nodes.
     3. The last transaction sets status 'ready'.
 
 A batch has at most BATCH_ROWS rows and about BATCH_VALUES values; it is halved where transactions take long, and grows
-back. Into an embedded store that is empty, everything goes at once by another way: see `cofire.store.load.bulk`.
+back. Into an embedded store that is empty, everything goes at once by another way: see `bulk`.
 
 Deleting goes the other way: status 'deleting' first, then everything in batches, the node itself last.
 """

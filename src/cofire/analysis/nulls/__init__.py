@@ -1,0 +1,1 @@
+"""What clusters and motifs look like in rewired graphs."""

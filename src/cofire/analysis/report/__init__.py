@@ -1,0 +1,1 @@
+"""Pages to read: of an SAE, and of one cluster."""

@@ -1,0 +1,197 @@
+"""The clusters in a report: which are drawn, how they are told, and the table of the heaviest ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cofire.analysis.clusters.structure import MIN_SIZE
+from cofire.analysis.report.charts import png
+from cofire.analysis.report.cluster_graph import MAX_LABELLED_EDGES, ClusterGraph, cluster_figure
+from cofire.analysis.report.page import Picture
+from cofire.analysis.report.visible import visible_line, visible_token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from cofire.analysis.report.page import ReportData
+
+DRAWN = 2
+"""Clusters drawn of each shape."""
+MAX_NODES = 16
+"""Latents drawn of one cluster; more cannot be labelled legibly."""
+TOP_CLUSTERS, TOP_MEMBERS = 20, 8
+EXAMPLES, EXAMPLE_LATENTS = 2, 6
+
+_KINDS = {
+    "hub": ("hub_and_spoke", "centralization", "hub-and-spoke cluster", "centralisation"),
+    "clique": ("clique", "density", "clique", "density"),
+}
+
+
+def cluster_pictures(data: ReportData) -> list[Picture]:
+    """Draw the best hub-and-spoke clusters and the best cliques, or say why there are none."""
+    return [picture for kind in _KINDS for picture in _pictures_of(data, kind)]
+
+
+def top_clusters(data: ReportData) -> list[dict[str, Any]]:
+    """Return the TOP_CLUSTERS clusters with the largest sum of log_odds inside, for the template."""
+    members = data.members.assign(strength=data.members["strength"].astype(float))
+    weight = members.groupby("cluster")["strength"].sum() / 2
+    ranked = data.clusters.assign(weight=data.clusters["cluster"].map(weight).astype(float)).sort_values(
+        ["weight", "cluster"], ascending=[False, True]
+    )
+    rows = ranked.head(TOP_CLUSTERS)
+    chosen = {uid: _by_strength(data, uid) for uid in rows["cluster"]}
+    tokens = top_tokens(data, [latent for part in chosen.values() for latent in part["latent"].tolist()])
+    return [
+        {
+            "name": _short(row["cluster"]),
+            "size": int(row["size"]),
+            "structure": row["structure"].replace("_", " "),
+            "density": _score(row["density"]),
+            "centralization": _score(row["centralization"]),
+            "weight": f"{row['weight']:.1f}",
+            "members": [
+                {
+                    "latent": int(latent),
+                    "hub": role == "hub",
+                    "tokens": [visible_token(text) for text in tokens[int(latent)][:3]],
+                }
+                for latent, role in chosen[row["cluster"]].head(TOP_MEMBERS)[["latent", "role"]].to_numpy()
+            ],
+            "more": max(0, int(row["size"]) - TOP_MEMBERS),
+        }
+        for row in rows.to_dict("records")
+    ]
+
+
+def top_tokens(data: ReportData, latents: Sequence[int]) -> dict[int, list[str]]:
+    """Return the texts of each latent's top tokens, most frequent first; an empty list where there are none."""
+    rows = data.tokens[data.tokens["latent"].isin(list(latents))].sort_values(
+        ["latent", "count", "token"], ascending=[True, False, True]
+    )
+    found: dict[int, list[str]] = {int(latent): [] for latent in latents}
+    for latent, text in zip(rows["latent"], rows["text"], strict=True):
+        found[int(latent)].append(str(text))
+    return found
+
+
+def _pictures_of(data: ReportData, kind: str) -> list[Picture]:
+    label, score, noun, score_name = _KINDS[kind]
+    clusters = data.clusters[data.clusters["size"].astype(int) >= MIN_SIZE]
+    heading = f"Best {noun}"
+    if clusters.empty:
+        reason = f"Not drawn: no cluster has {MIN_SIZE} latents or more, the least that has a shape."
+        return [Picture(f"{kind}-1", heading, reason)]
+    ranked = clusters.assign(named=clusters["structure"] == label, score=clusters[score].astype(float)).sort_values(
+        ["named", "score", "size", "cluster"], ascending=[False, False, False, True]
+    )
+    named = int(ranked["named"].sum())
+    rows = ranked.head(min(named, DRAWN) or 1).to_dict("records")
+    pictures = []
+    for i, row in enumerate(rows, 1):
+        what = f"Cluster {_short(row['cluster'])}: {row['size']} latents"
+        numbers = f"centralisation {_score(row['centralization'])}, density {_score(row['density'])}"
+        if named:
+            heading = f"{'Best' if i == 1 else 'Second'} {noun}"
+            rule = (
+                f"{what}, {numbers}. {'First' if i == 1 else 'Second'} of {named:,} of this shape by {score_name}, "
+                "then size."
+            )
+        else:
+            heading = f"Nearest to a {noun}"
+            rule = (
+                f"No cluster of {MIN_SIZE} latents or more is a {noun}; drawn is the one with the highest "
+                f"{score_name}. {what}, structure {row['structure'].replace('_', ' ')}, {numbers}."
+            )
+        pictures.append(_draw(data, f"{kind}-{i}", heading, rule, row["cluster"]))
+    return pictures
+
+
+def _draw(data: ReportData, name: str, heading: str, rule: str, uid: str) -> Picture:
+    """Draw one cluster; `rule` starts its caption."""
+    kind = name.split("-")[0]
+    members = _by_strength(data, uid)
+    shown = members["latent"].astype(int).tolist()[:MAX_NODES]
+    edges = data.edges[
+        data.edges["a"].isin(shown) & data.edges["b"].isin(shown) & (data.edges["log_odds"].astype(float) > 0)
+    ]
+    # A clique is easier to look up in ascending order; a star's ring starts with its strongest spoke.
+    order = sorted(shown) if kind == "clique" else shown
+    place = {latent: i for i, latent in enumerate(order)}
+    tokens = top_tokens(data, order)
+    a, b = ([place[int(x)] for x in edges[column]] for column in ("a", "b"))
+    degree = np.bincount(np.array(a + b, dtype=np.int64), minlength=len(order))
+    log_odds = edges["log_odds"].astype(float)
+    graph = ClusterGraph(
+        latents=order,
+        tokens=[tokens[latent] for latent in order],
+        a=a,
+        b=b,
+        count=edges["count"].astype(int).tolist(),
+        log_odds=log_odds.tolist(),
+        # The best connected latent, the strongest of equals.
+        hub=int(degree.argmax()) if kind == "hub" else None,
+    )
+    parts = [rule]
+    if len(shown) < len(members):
+        parts.append(f"Only the {MAX_NODES} latents of the greatest strength are drawn.")
+    parts.append(f"Line width: log odds, {log_odds.min():.1f} to {log_odds.max():.1f}.")
+    if len(a) <= MAX_LABELLED_EDGES:
+        parts.append("Numbers on lines, where there is room for all: tokens on which both fire.")
+    parts.append("Beside each latent: the tokens on which it fires most often.")
+    return Picture(name, heading, " ".join(parts), png(cluster_figure(graph)), _examples(data, shown, tokens))
+
+
+def _examples(data: ReportData, latents: Sequence[int], tokens: dict[int, list[str]]) -> list[dict[str, Any]]:
+    """Return, for the strongest few latents of a cluster, their strongest and their middle example contexts."""
+    found = []
+    for latent in latents[:EXAMPLE_LATENTS]:
+        rows = data.contexts[data.contexts["latent"] == latent].sort_values("rank")
+        places = sorted({0, len(rows) // 2})[:EXAMPLES] if len(rows) else []
+        found.append(
+            {
+                "latent": latent,
+                "tokens": [visible_token(text) for text in tokens[latent][:5]],
+                "contexts": [_context(row) for row in rows.iloc[places].to_dict("records")],
+            }
+        )
+    return found
+
+
+def _context(row: dict[Any, Any]) -> dict[str, Any]:
+    """Split a context's text at its marks; a text with more of the same signs is shown unsplit."""
+    text = str(row["text"])
+    marked = text.count("«") == 1 and text.count("»") == 1 and text.index("«") < text.index("»")
+    before, _, rest = text.partition("«") if marked else (text, "", "")
+    token, _, after = rest.partition("»")
+    u = row["u"]
+    return {
+        "before": visible_line(before),
+        "token": visible_token(token) if marked else "",
+        "after": visible_line(after),
+        "document": int(row["document"]),
+        "position": int(row["position"]),
+        "activation": f"{float(row['activation']):.3g}",
+        "u": None if u is None or np.isnan(u) else f"{float(u):.2f}",
+    }
+
+
+def _by_strength(data: ReportData, uid: str) -> pd.DataFrame:
+    """Return a cluster's members, strongest first."""
+    rows = data.members[data.members["cluster"] == uid]
+    return rows.assign(strength=rows["strength"].astype(float)).sort_values(
+        ["strength", "latent"], ascending=[False, True]
+    )
+
+
+def _short(uid: str) -> str:
+    return uid.rpartition("/")[2]
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,102 @@
+"""`cofire analyze`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cofire.cli.common import (
+    CapturesArgument,
+    make_directory,
+    notice,
+    open_captures,
+    settings_of,
+    stages,
+)
+from cofire.cli.options import ObjectiveOption, ResolutionOption, RewiresOption, RunsOption, SeedOption
+from cofire.cli.output import Format, emit
+from cofire.errors import InputError
+
+if TYPE_CHECKING:
+    from cofire.ingest.capture_dir.directory import CaptureDir
+
+
+def analyze(
+    captures: CapturesArgument,
+    only: Annotated[
+        str | None, typer.Option(help="Analyses, separated by commas.", show_default="all whose inputs are there")
+    ] = None,
+    resolution: ResolutionOption = None,
+    objective: ObjectiveOption = None,
+    runs: RunsOption = None,
+    rewires: RewiresOption = None,
+    seed: SeedOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the tables and the figure of structure-function.")
+    ] = None,
+) -> None:
+    """Find clusters among the counted latents; tell the shape, the function and the subspace of each.
+
+    Analyses: clusters, nulls (z-scores and motif counts against rewired graphs), functions, subspaces. A run that was
+    stopped goes on when the same command is given again. And, only when it is named, structure-function: how far
+    structure tells composition from ambiguity over the clusters of all captures given; its table goes to stdout.
+    """
+    from cofire.analysis.analyze import analyze as analyze_capture
+    from cofire.analysis.analyze import check_analyses
+    from cofire.analysis.settings import ACROSS
+    from cofire.ingest.capture_dir.table_files import table_infos
+    from cofire.pipeline import analysis_settings
+
+    settings = settings_of(resolution=resolution, objective=objective, runs=runs, rewires=rewires, seed=seed)
+    names = None if only is None else tuple(name.strip() for name in only.split(","))
+    across = names is not None and ACROSS in names
+    if out is not None:
+        if not across:
+            raise InputError(f"--out is for --only {ACROSS}; the other tables go into the capture")
+        make_directory(out)
+    if names is not None and across:
+        names = tuple(dict.fromkeys(["functions", *(name for name in names if name != ACROSS)]))
+    opened = open_captures(captures)
+    for capture in opened:  # before anything is written
+        check_analyses(capture, names)
+    for capture in opened:
+        with stages(capture.uid) as progress:
+            done = analyze_capture(capture, analysis_settings(capture, settings), only=names, progress=progress)
+        figures = table_infos(capture)["clusters"].figures
+        notice(
+            f"{capture.uid}: {', '.join(done) if done else 'nothing to do'}: {figures['clusters']:,} clusters "
+            f"of {figures['latents_in_clusters']:,} latents -> {capture.tables}"
+        )
+        if figures.get("pooled"):
+            notice(
+                f"{capture.uid}: no plateau, so the clusters are the consensus of all resolutions (mean agreement "
+                f"between runs {figures['plateau_ami']:.2f}); see docs/clusters.md"
+            )
+    if across:
+        _structure_function(opened, settings.seed, out)
+
+
+def _structure_function(captures: list[CaptureDir], seed: int, out: Path | None) -> None:
+    from cofire.analysis.settings import ACROSS
+    from cofire.analysis.structure_function.files import write_structure_function
+    from cofire.analysis.structure_function.rows import structure_function_rows
+    from cofire.analysis.structure_function.structure_function import MIN_EACH, structure_function
+
+    with stages("all captures") as progress:
+        found = structure_function(
+            structure_function_rows(captures), seed=seed, progress=lambda done, total: progress(ACROSS, done, total)
+        )
+    emit(found.table, Format.table if sys.stdout.isatty() else Format.csv)
+    told = found.rows["told"].tolist()
+    compositions, ambiguities = told.count("composition"), told.count("ambiguity")
+    if min(compositions, ambiguities) < MIN_EACH:
+        notice(
+            f"{compositions} clusters of four latents and more are told to be compositions and {ambiguities} "
+            f"ambiguities; `told` needs {MIN_EACH} of each, so its numbers are blank: look at `weighted`"
+        )
+    if out is not None:
+        for path in write_structure_function(found, out):
+            notice(f"wrote {path}")

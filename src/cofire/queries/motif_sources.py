@@ -1,0 +1,173 @@
+"""Motif search over the SAEs of a store, or over captures: the searches of `cofire.analysis.motifs.search` on either.
+
+    with open_store("cofire-store") as store:
+        for sae, motif in stream_motifs(store_sources(store, release="my-release"), "clique", min_size=4):
+            print(sae, motif.members, motif.score)
+        best, more = best_motifs(store_sources(store), "star", limit=20)
+
+The edges are streamed from the store once, the search runs here; no whole-graph pattern is asked of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from cofire.analysis.motifs.search import Kind, Measure, Motif, checked_sizes
+from cofire.analysis.motifs.sources import (
+    Edge,
+    MotifCount,
+    MotifSearch,
+    MotifSource,
+    best_found,
+    capture_sources,
+    stream_found,
+)
+from cofire.errors import QueryError, StoreError
+from cofire.queries.known import unknown_sae
+from cofire.queries.library import nearest
+from cofire.schema.relationships import CO_FIRES
+from cofire.store import Store
+
+__all__ = ["best_motifs", "capture_sources", "store_motif_counts", "store_sources", "stream_motifs"]
+
+Progress = Callable[[str, str, int, int], None]
+
+_READY = """MATCH (s:Sae {status: 'ready'})
+RETURN s.uid AS uid, s.release AS release, s.contentHash AS hash, s.nEdges AS edges
+ORDER BY uid"""
+_EDGES = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
+MATCH (x)-[r:CO_FIRES]->(y:Latent)
+WHERE $least IS NULL OR r.logOdds >= $least
+RETURN x.index AS a, y.index AS b, """
+_MOTIF_COUNTS = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:COUNTED_IN]-(m:MotifCount)
+RETURN m.kind AS kind, m.size AS size, m.count AS count, m.nullMean AS nullMean, m.z AS z
+ORDER BY kind, size"""
+_HASH = "MATCH (s:Sae {uid: $sae, status: 'ready'}) RETURN s.contentHash AS hash"
+
+
+def store_sources(
+    store: Store,
+    *,
+    sae: str | None = None,
+    release: str | None = None,
+    by: Measure = "log_odds",
+    min_log_odds: float | None = None,
+) -> list[MotifSource]:
+    """Return the sources of a store's ready SAEs, in the order of their uids.
+
+    Args:
+        store: an open store; it stays open while the sources are read.
+        sae: only the SAE of this uid.
+        release: only the SAEs of this release.
+        by: the measure that scores the motifs.
+        min_log_odds: edges below it do not count as co-firing; None for no bound.
+
+    Raises:
+        QueryError: no such SAE or release, or its load is not complete.
+        StoreError: the store failed; raised by reading a source when its SAE was replaced or deleted since.
+    """
+    ready = store.read(_READY).rows
+    chosen = [row for row in ready if sae in (None, row[0]) and release in (None, row[1])]
+    if not chosen:
+        if sae is not None and sae not in [row[0] for row in ready]:
+            raise unknown_sae(store, sae)
+        if release is None or not ready:
+            raise QueryError(f"{store.location} holds no SAE whose load is complete; load one with `cofire ingest`")
+        near = nearest(release, [row[1] for row in ready])
+        raise QueryError(f"unknown release {release}{near}; `cofire saes` lists what is there")
+    return [
+        MotifSource(uid, int(edges or 0), partial(_edges, store, uid, by, min_log_odds, content, edges))
+        for uid, _, content, edges in chosen
+    ]
+
+
+def store_motif_counts(store: Store, sources: Sequence[MotifSource]) -> dict[str, list[MotifCount]]:
+    """Return what the store's MotifCount nodes tell of each source's SAE, by its uid.
+
+    Raises:
+        QueryError: the SAE was loaded without them.
+        StoreError: the store failed.
+    """
+    found = {}
+    for source in sources:
+        rows = store.read(_MOTIF_COUNTS, {"sae": source.sae}).rows
+        if not rows:
+            raise QueryError(
+                f"{source.sae} has no motif counts in {store.location}, which --min-z needs; run `cofire analyze "
+                "CAPTURE --only nulls` on its capture, then `cofire ingest CAPTURE --replace`"
+            )
+        found[source.sae] = [MotifCount(*row) for row in rows]
+    return found
+
+
+def _edges(
+    store: Store, sae: str, by: Measure, min_log_odds: float | None, content: str | None, edges: int | None
+) -> Iterator[Edge]:
+    # The name comes from the schema, never from the user.
+    name = next(p.name for p in CO_FIRES.properties if p.name.lower() == by.replace("_", ""))
+    found = 0
+    for _, (a, b, value) in store.stream(f"{_EDGES}r.{name} AS value", {"sae": sae, "least": min_log_odds}):
+        yield int(a), int(b), value
+        found += 1
+    # A stream is no snapshot: an SAE that goes, or is put in place again, gives no edges or a part of them.
+    # With a bound on the edges nothing says how many there should be.
+    counted = min_log_odds is None and edges is not None
+    if store.read(_HASH, {"sae": sae}).rows != [(content,)] or (counted and found != edges):
+        raise StoreError(f"{sae} was replaced or deleted in {store.location} meanwhile; search again")
+
+
+def stream_motifs(
+    sources: Sequence[MotifSource],
+    kind: Kind,
+    *,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[str, Motif]]:
+    """Yield (SAE uid, motif) for every motif as it is found: by SAE, then in ascending order of the members.
+
+    Memory holds the graph of one SAE and does not grow with the number of motifs.
+
+    Args:
+        sources: from `store_sources` or `capture_sources`.
+        kind: star, clique, path or bifan; see `cofire.analysis.motifs.search` for what they are.
+        min_size: least number of latents; see `cofire.analysis.motifs.search.checked_sizes`.
+        max_size: largest number of latents.
+        progress: called with (SAE uid, "read" or "search", steps done, steps in all).
+
+    Raises:
+        InputError: the sizes do not fit the kind; raised here, before the first motif.
+        CaptureError, StoreError: a source cannot be read.
+    """
+    sizes = checked_sizes(kind, min_size, max_size)
+    return stream_found([MotifSearch(source, (sizes,)) for source in sources], kind, progress)
+
+
+def best_motifs(
+    sources: Sequence[MotifSource],
+    kind: Kind,
+    *,
+    limit: int,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[tuple[str, Motif]], bool]:
+    """Return the `limit` motifs of the highest scores over all sources, and whether there are more.
+
+    Undefined scores come last, equal ones in the order of `stream_motifs`. Memory holds the graph of one SAE and as
+    many motifs as are asked for; partial motifs that can no longer be among the best are not followed.
+
+    Args:
+        sources: as `stream_motifs`.
+        kind: as `stream_motifs`.
+        limit: how many, at least 1.
+        min_size: as `stream_motifs`.
+        max_size: as `stream_motifs`.
+        progress: as `stream_motifs`.
+
+    Raises:
+        InputError, CaptureError, StoreError: as `stream_motifs`.
+    """
+    sizes = checked_sizes(kind, min_size, max_size)
+    return best_found([MotifSearch(source, (sizes,)) for source in sources], kind, limit=limit, progress=progress)

@@ -13,7 +13,7 @@ The evidence of each (cofire.analysis.functions.evidence) goes into a multinomia
 three functions weighing the same; once with containment and once without. Printed: log loss, AUROC of composition
 against ambiguity, expected calibration error and the accuracy of what is told, by five-fold cross-validation over the
 planted clusters (`folds`), and for the worlds of the last seed with the others fitted. --write replaces
-src/cofire/analysis/function_coefficients.py.
+src/cofire/analysis/functions/coefficients.py.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from cofire.worlds.scoring import auroc, calibration_error
 NOISES = (0.03, 0.06, 0.1, 0.15, 0.2)
 HEADER = '''"""Made by bench/calibrate_functions.py from planted clusters of DEV_SEEDS; do not edit.
 
-RANGES: per variant, the lower bound, upper bound, mean and standard deviation of each feature (`function_model`).
+RANGES: per variant, the lower bound, upper bound, mean and standard deviation of each feature (`model`).
 COEFFICIENTS: per variant and function (composition, ambiguity, hierarchy), those of the columns of the design.
 """
 
 from __future__ import annotations
 '''
-TARGET = Path(__file__).parents[1] / "src/cofire/analysis/function_coefficients.py"
+TARGET = Path(__file__).parents[1] / "src/cofire/analysis/functions/coefficients.py"
 MOST_EXCESS = 1.3
 """An excess above this counts as this: each member is in full, and more. The real SAEs have 1 to 3."""
 

@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/structure.py [--draws 400]
 
-Test seeds. The peer's formula (tests/peer_formula.py) knows three labels and connected graphs only: it is asked about
-those alone. The last line is JSON.
+Test seeds. The peer's formula (tests/support/peer_formula.py) knows three labels and connected graphs only: it is asked
+about those alone. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cofire.analysis.clusters.shapes import shape_of
 from cofire.worlds import TEST_SEEDS
 from cofire.worlds.scoring import calibration_error
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from peer_formula import peer_label
 from structure_graphs import clique, moved, path, planted_or_not, random_graph, star
 

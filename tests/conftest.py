@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = ROOT / "examples" / "smollm2"
+from repository import EXAMPLES, ROOT
+
 DEMO = {"tests/integration/test_ask.py", "tests/integration/test_demo.py"}
 """They share one run of scripts/demo, which takes minutes."""
 

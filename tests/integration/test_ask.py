@@ -15,9 +15,10 @@ from cofire.ingest.capture_dir.directory import find_captures
 from cofire.pipeline import ingest
 from cofire.settings import load_settings
 from graphs import wipe
+from repository import ROOT
 from servers import Neo4jServer
 
-PAGE = Path(__file__).parents[2] / "docs" / "ask.md"
+PAGE = ROOT / "docs" / "ask.md"
 BLOCK = re.compile(
     r"^## (?P<title>[^\n]+)\n\n```cypher\n(?P<text>.*?)^```\n\n(?P<table>(?:\|[^\n]*\n)+)", re.DOTALL | re.MULTILINE
 )

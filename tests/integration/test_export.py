@@ -25,9 +25,9 @@ from differing import differing, files_of
 from export_graphs import collected, export_job, hostile_captures
 from graphs import dump_graph
 from jobs import run_and_kill, run_undisturbed
+from repository import ROOT
 from servers import Neo4jServer, exported, free_port, neo4j_script
 
-ROOT = Path(__file__).parents[2]
 JARS = ROOT / ".cache" / f"neo4j-{os.environ.get('COFIRE_NEO4J_VERSION') or '5.26.30'}" / "lib"
 FORMATS: tuple[Format, ...] = ("neo4j-admin", "parquet", "graphml", "csv")
 

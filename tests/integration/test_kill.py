@@ -16,8 +16,8 @@ from cofire.store import Store, open_store
 from differing import differing, files_of
 from graphs import dump_graph, wipe
 from jobs import bulk_job, capture_job, count_job, kill_at_random, load_job, run_undisturbed
+from repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/smollm2"
 KILLS = int(os.environ.get("COFIRE_TEST_KILLS", "7"))  # of each job; 100 by hand before a release
 

@@ -377,7 +377,7 @@ DRIVER = """
 import signal, sys, time
 from pathlib import Path
 import numpy as np
-from cofire.ingest import ray_engine
+from cofire.ingest.pairs import ray_engine
 from cofire.ingest.capture_dir import CaptureDir
 
 def tell(done):

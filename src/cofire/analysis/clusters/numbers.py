@@ -5,7 +5,7 @@
     3. degrees and strengths from its edges; triangles by counting common bits of an edge's ends; the largest clique by
        branch and bound with a greedy colouring (Tomita and Seki 2003), given up after a bounded number of steps.
 
-The formulas are those of `structure`; tests/unit/test_nulls.py holds one against the other.
+The formulas are those of `structure`; tests/unit/analysis/test_nulls.py holds one against the other.
 """
 
 from __future__ import annotations

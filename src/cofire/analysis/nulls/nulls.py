@@ -17,7 +17,8 @@ Nor has a number a z that fewer than LEAST_Z null clusters have, or in which the
 
 A z tells that a cluster's shape is not what degrees and frequencies alone give. Null clusters are chosen by Leiden as
 the real ones are, so that the dense look that any clustering gives is no evidence; but they come from single runs,
-where real ones may be a consensus. They are not normally distributed: tests/unit/test_nulls.py has the share beyond 3.
+where real ones may be a consensus. They are not normally distributed: tests/unit/analysis/test_nulls.py has the share
+beyond 3.
 """
 
 from __future__ import annotations

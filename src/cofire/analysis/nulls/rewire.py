@@ -9,7 +9,7 @@
 
 The proposal of a swap is as likely as that of its undoing, and one that is refused counts as a step, so that the
 chain's stationary law is uniform over the simple graphs that swaps reach. SWAPS attempts an edge leave no more edges
-in common with the graph than two independent chains have with each other (tests/unit/test_rewire.py).
+in common with the graph than two independent chains have with each other (tests/unit/analysis/test_rewire.py).
 """
 
 from __future__ import annotations

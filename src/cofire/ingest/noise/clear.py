@@ -3,7 +3,7 @@
 1. The noise floor of each latent comes from stored residuals (`noise`); nothing is known without them.
 2. Where the decoder directions are known, both an activation and the noise are taken less the interference of the
    latents that fire on the same token (`denoise`). A floor alone lets a crowd of overlapping latents through: 12 to 15%
-   of the edges in it are meant, 84 to 100% with the interference taken off (tests/unit/test_planted_edges.py).
+   of the edges in it are meant, 84 to 100% with the interference taken off (tests/unit/ingest/test_planted_edges.py).
 3. A firing is clear above max(theta, m + 3 s), m and s being centre and spread of the noise. Whether it is, is kept on
    the disk, a bit a firing, so that all who count clear firings count the same ones.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,6 +29,7 @@ from cofire.ingest.capture_dir.table_files import read_table, save_tables
 from cofire.ingest.count import count
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTERS, LATENTS, MEMBERS
 from cofire.worlds import TEST_SEEDS, cluster_world
+from repository import ROOT
 
 CONFOUNDS = "size, frequency, density"
 
@@ -239,7 +239,7 @@ def test_the_figure_is_drawn_whatever_is_known(tmp_path):
 
 
 def test_the_bench_takes_clusters_of_two_levels(tmp_path, monkeypatch):
-    path = Path(__file__).parents[2] / "bench" / "structure_function.py"
+    path = ROOT / "bench" / "structure_function.py"
     spec = importlib.util.spec_from_file_location("bench_structure_function", path)
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)

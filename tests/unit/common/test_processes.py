@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,13 +15,12 @@ import cofire.common.processes as module
 from cofire.common.processes import make_parts
 from part_jobs import Numbers, Watched
 from processes import below, left_of
-
-TESTS = Path(__file__).parents[1]
+from repository import ROOT
 
 
 @pytest.fixture(autouse=True)
 def helpers_find_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "support"))
 
 
 def makers(job: Numbers) -> dict[int, int]:
@@ -134,7 +132,7 @@ PARENT = """
 import os, sys
 from pathlib import Path
 from part_jobs import Numbers
-from cofire.analysis.processes import make_parts
+from cofire.common.processes import make_parts
 make_parts(Numbers(Path(sys.argv[1]), 4, os.getpid(), helper="sleeps"), processes=2)
 """
 

@@ -13,8 +13,9 @@ import pytest
 from cofire.ingest.count import count
 from cofire.worlds import DEV_SEEDS, SMALL, TEST_SEEDS, SeenSettings, seen, seen_world, write_capture
 from cofire.worlds.training import SaeKind, SaeSettings, train_sae
+from repository import ROOT
 
-STORED = Path(__file__).parents[1] / "data" / "worlds"
+STORED = ROOT / "tests" / "data" / "worlds"
 
 
 def features(seed: int, n: int = 20, d: int = 16, tokens: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from cofire.cli.docs import pages
@@ -12,8 +10,9 @@ from cofire.schema.docs import escaped
 from cofire.schema.nodes import NODES
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.schema.tables import TABLES
+from repository import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 @pytest.mark.parametrize("name", sorted(pages()))

@@ -6,7 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from repository import ROOT
+
 QUESTIONS = ("Which clusters of layer 12", "Which latents of layer 18", "In your own Cypher")
 
 

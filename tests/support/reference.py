@@ -13,8 +13,6 @@ import numpy.typing as npt
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capturing.quiet import quiet
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "smollm2"
-
 # Float noise between one window and a batch, in units of the activation.
 RELATIVE, ABSOLUTE = 1e-4, 2e-3
 

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from cofire.store import Store, open_store
-
-ROOT = Path(__file__).resolve().parents[1]
+from repository import ROOT
 
 # Takes hours on either server.
 SLOW = "UNWIND range(1, 100000) AS a UNWIND range(1, 100000) AS b WITH a, b WHERE (a * b) % 7 = 1 RETURN count(*) AS c"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,6 +32,7 @@ from cofire.ingest.count import count
 from cofire.schema.cluster_tables import CLUSTER_FUNCTIONS
 from cofire.schema.tables import LATENTS
 from cofire.worlds import DEV_SEEDS, TEST_SEEDS, cluster_world, write_capture
+from repository import ROOT
 
 
 def evidence(shared, alone, *, mu=None, is_mode=None, floor=None, firings=None, tokens=None):
@@ -330,7 +330,7 @@ def test_a_member_that_is_seldom_alone_keeps_its_own_full_strength(tmp_path):
 
 
 def test_the_calibration_keeps_a_planted_cluster_in_one_fold(capsys):
-    path = Path(__file__).parents[2] / "bench" / "calibrate_functions.py"
+    path = ROOT / "bench" / "calibrate_functions.py"
     spec = importlib.util.spec_from_file_location("bench_calibrate_functions", path)
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "src"
+from repository import ROOT
+
+SOURCES = ROOT / "src"
 
 # Each line may import the lines above it and itself; the names of one line do not know each other.
 ORDER = {
@@ -119,3 +122,37 @@ def test_no_folder_imports_itself_by_way_of_others() -> None:
         TopologicalSorter(folders).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
+# Endings of files and folders beside a database, and the settings file.
+NO_MODULES = {"cofire.new", "cofire.old", "cofire.ready", "cofire.toml"}
+DOTTED = re.compile(r"\bcofire(?:\.(?!__)[A-Za-z_]\w*)+")
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module of cofire, or something whose name stands in one."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        module = MODULES.get(".".join(parts[:length]))
+        if module is not None:
+            return length == len(parts) or re.search(rf"\b{parts[length]}\b", module.read_text("utf-8")) is not None
+    return False
+
+
+def test_every_dotted_name_names_something() -> None:
+    code = [file for folder in ("src", "tests", "bench", "examples") for file in (ROOT / folder).rglob("*.py")]
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "pyproject.toml"]
+    names = {(name, file.name) for file in (*code, *pages) for name in DOTTED.findall(file.read_text("utf-8"))}
+    assert len(names) > 500
+    assert not sorted((name, file) for name, file in names if name not in NO_MODULES and not exists(name))
+
+
+def test_every_path_of_a_source_file_leads_to_one() -> None:
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *SOURCES.rglob("*.py"), *(ROOT / "bench").glob("*.py")]
+    named = {
+        path
+        for page in pages
+        for path in re.findall(r"\b(?:src/cofire|tests|bench)/[\w/]+\.py\b", page.read_text("utf-8"))
+    }
+    assert len(named) > 10
+    assert not sorted(path for path in named if not (ROOT / path).is_file())

@@ -27,6 +27,7 @@ from cofire.ingest.latents.histograms_cuda import AlignedHistograms, FineHistogr
 from cofire.ingest.pairs.blocks import SavedPairs
 from cofire.ingest.pairs.choose import load_pairs, pair_counter
 from cofire.ingest.pairs.counter import PairCounter
+from repository import ROOT
 
 Rows = tuple[np.ndarray, np.ndarray]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="skipped: no CUDA device")
@@ -322,7 +323,7 @@ def test_without_a_device_it_says_so(tmp_path: Path) -> None:
 
 
 def test_the_bench_says_that_there_is_no_device() -> None:
-    bench = Path(__file__).resolve().parents[2] / "bench" / "count_gpu.py"
+    bench = ROOT / "bench" / "count_gpu.py"
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, bench], env=hidden, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "no CUDA device\n")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 
 from cofire.store.plan.plan import load_plan
+from repository import ROOT
 
-BENCH = Path(__file__).parents[2] / "bench" / "graph.py"
+BENCH = ROOT / "bench" / "graph.py"
 
 
 def test_it_is_a_capture_that_can_be_loaded(tmp_path, monkeypatch):

@@ -14,9 +14,9 @@ import pytest
 from builders import arrays_of, make_capture, random_arrays
 from cofire.ingest.count import count
 from differing import differing, files_of
+from repository import ROOT
 
 COFIRE = Path(sys.executable).with_name("cofire")
-ROOT = Path(__file__).parents[2]
 SAE = str(ROOT / "examples/smollm2/layer_12")
 
 

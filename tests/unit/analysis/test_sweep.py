@@ -257,7 +257,7 @@ import sys
 from pathlib import Path
 import pyarrow.parquet as pq
 import cofire.analysis.clusters.sweep
-from cofire.analysis.clusters import find_clusters
+from cofire.analysis.clusters.clusters import find_clusters
 cofire.analysis.clusters.sweep.ALONE_EDGES = int(sys.argv[3])
 find_clusters("r/s", pq.read_table(sys.argv[1]), runs=10, work=Path(sys.argv[2]))
 """

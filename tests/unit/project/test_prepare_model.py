@@ -6,7 +6,9 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "smollm2" / "prepare_model.py"
+from repository import ROOT
+
+SCRIPT = ROOT / "examples" / "smollm2" / "prepare_model.py"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from repository import ROOT
 
 
 @pytest.mark.parametrize("name", ["ingest", "schema", "queries", "analysis"])

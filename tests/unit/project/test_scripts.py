@@ -15,8 +15,8 @@ import typer
 
 from cofire.cli.query import queries
 from cofire.queries.library import find_query, parse_parameters
+from repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 SCRIPTS = [*sorted((ROOT / "scripts").iterdir()), ROOT / ".ci" / "run"]
 CALL = re.compile(r"cofire query (run|explain) ([^`\n]*)")
 

@@ -20,7 +20,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 import safetensors.numpy
-from cofire.ingest.files import write_tensors
+from cofire.common.files import write_tensors
 
 def killed(tensors, path):
     # As safetensors does: a file of a random name beside the one that is wanted.

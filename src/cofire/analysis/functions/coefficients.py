@@ -1,6 +1,6 @@
 """Made by bench/calibrate_functions.py from planted clusters of DEV_SEEDS; do not edit.
 
-RANGES: per variant, the lower bound, upper bound, mean and standard deviation of each feature (`function_model`).
+RANGES: per variant, the lower bound, upper bound, mean and standard deviation of each feature (`model`).
 COEFFICIENTS: per variant and function (composition, ambiguity, hierarchy), those of the columns of the design.
 """
 

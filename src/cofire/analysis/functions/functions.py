@@ -6,7 +6,7 @@
    are never apart one is looked at (`twins`): such a cluster is gone through once more without the others.
 2. The evidence (`function_evidence`): the excess, how activations move together, how far that can be believed, and
    containment.
-3. Probabilities by a regression calibrated on planted worlds (`function_model`): once with containment, which is close
+3. Probabilities by a regression calibrated on planted worlds (`model`): once with containment, which is close
    to a graph feature, and once without.
 4. The label is the function whose probability with containment is at least THRESHOLD, else `unclear`.
 

@@ -2,7 +2,7 @@
 
 1. The features: what `function_evidence` found, clipped to the range that the planted clusters have (0.5 to 99.5%; an
    excess to 1.3 at most), so that nothing is extrapolated, and standardised; then their squares and products.
-2. Multinomial logistic regression, whose coefficients stand in `function_coefficients`; bench/calibrate_functions.py
+2. Multinomial logistic regression, whose coefficients stand in `coefficients`; bench/calibrate_functions.py
    fits them on planted worlds of DEV_SEEDS. The three functions weigh the same there.
 3. Without containment nothing parts a hierarchy from a composition: in both each member fires in full. The two then
    have the same probability.

@@ -20,7 +20,8 @@ from cofire.ingest.capture_dir.manifest import Manifest
 from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.text import open_text
 from differing import differing, files_of
-from reference import EXAMPLES, Reference, assert_capture_equals_encode, load_sae, rows_of
+from reference import Reference, assert_capture_equals_encode, load_sae, rows_of
+from repository import EXAMPLES
 
 LAYERS = [str(EXAMPLES / "layer_12"), str(EXAMPLES / "layer_18")]
 TEXT = EXAMPLES / "austen.jsonl.gz"

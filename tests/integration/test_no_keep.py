@@ -30,7 +30,7 @@ from cofire.settings import load_settings
 from cofire.store import Store
 from differing import differing, files_of
 from jobs import kill_at_random, run_undisturbed
-from reference import EXAMPLES
+from repository import EXAMPLES
 
 LAYERS = [str(EXAMPLES / "layer_12"), str(EXAMPLES / "layer_18")]
 FOLDERS = [f"smollm2-135m-instruct-res__layer_{layer}__batchtopk_2048" for layer in (12, 18)]

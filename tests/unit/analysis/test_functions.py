@@ -325,7 +325,9 @@ def test_a_member_that_is_seldom_alone_keeps_its_own_full_strength(tmp_path):
         latents.column_names.index("mu_rule"), latents.schema.field("mu_rule"), pa.array(["mean", "mean"])
     )
     (row,) = cluster_functions(capture, clusters, members, latents).to_pylist()
-    assert row["excess"] == row["excess_alone"] == pytest.approx(0.0, abs=0.05)
+    # Sums of other order differ in the last bits from one processor to the next.
+    assert row["excess"] == pytest.approx(row["excess_alone"], abs=1e-12)
+    assert row["excess"] == pytest.approx(0.0, abs=0.05)
     assert row["ratio_sum"] > 1.2
 
 

@@ -271,7 +271,8 @@ def interpreted() -> dict[str, str]:
     """What each check said in Triton's interpreter, on CPU tensors."""
     done = subprocess.run(
         [sys.executable, "-W", "error", __file__],
-        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests" / "support")},
         capture_output=True,
         text=True,
         check=False,

@@ -22,7 +22,8 @@ from cofire.ingest.capturing.encode import Encoded, select_residuals
 from cofire.ingest.capturing.resume import clear, verify
 from cofire.ingest.import_activations import import_activations
 from cofire.ingest.noise.sample import residual_sample
-from reference import EXAMPLES, Reference
+from reference import Reference
+from repository import EXAMPLES
 
 
 def with_x(seed: int, d: int = 5, **more: Any) -> dict[str, Any]:

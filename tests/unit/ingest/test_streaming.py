@@ -25,7 +25,7 @@ from cofire.ingest.capture_dir.layout import count_folders
 from cofire.ingest.capture_dir.manifest import CountsInfo, Manifest
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.ingest.capture_dir.table_files import table_infos
-from cofire.ingest.capturing import running_counts as streaming
+from cofire.ingest.capturing import checkpoints
 from cofire.ingest.capturing.checkpoints import Checkpoints
 from cofire.ingest.capturing.places import Place
 from cofire.ingest.capturing.resume import check_place, clear, compare, facts_of, verify
@@ -414,25 +414,25 @@ def test_checkpoints_are_as_rare_as_they_are_dear(
 ) -> None:
     """One a minute; after one that took 30 seconds, 300 seconds later; none where nothing was added."""
     now, took, saved = [0.0], [1.0], list[tuple[float, int]]()
-    monkeypatch.setattr(streaming.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
 
     def save(_path: Path, manifest: Manifest, running: RunningCounts) -> None:
         saved.append((now[0], running.shards))
         manifest.counts = CountsInfo(folder="f", shards=running.shards, rows=0, firings=0, sha256={})
         now[0] += took[0]
 
-    monkeypatch.setattr(streaming, "checkpoint", save)
+    monkeypatch.setattr(checkpoints, "checkpoint", save)
     manifest = counted.manifest.model_copy(deep=True, update={"counts": None})
     running = RunningCounts.empty(12, memory=MEMORY, work=tmp_path)
     source = SaeSource(release="r", sae_id="i", directory=None, metadata={}, weights_sha256=None, config_sha256=None)
-    checkpoints = Checkpoints([Place(source, tmp_path, None, manifest, running)])
+    due = Checkpoints([Place(source, tmp_path, None, manifest, running)])
     for second in range(0, 800, 20):
         now[0] = max(now[0], float(second))
         took[0] = 30.0 if second > 100 else 1.0
         running.shards += 1
-        checkpoints.after_shard()
-    checkpoints.write()
-    checkpoints.write()
+        due.after_shard()
+    due.write()
+    due.write()
     times = [at for at, _ in saved]
     assert times == [80.0, 160.0, 500.0, now[0] - 30.0]
     assert saved[-1][1] == running.shards

@@ -55,7 +55,7 @@ from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.text import open_text
 from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 from cofire.ingest.count import count
-from cofire.pipeline import analysis_settings, count_settings, ingest_all
+from cofire.pipeline import count_settings, ingest_all, settings_of_analyses
 from cofire.settings import load_settings
 from cofire.store import open_store
 
@@ -128,9 +128,9 @@ class Legs:
                 residual_share=world.residuals,
             )
             for one in made:
-                stages.timed(COUNT, count)(one, count_settings(one, load_settings(), None))
+                stages.timed(COUNT, count)(one, count_settings(one, load_settings()))
             for one in made:
-                stages.timed(ANALYZE, analyze)(one, analysis_settings(one, load_settings()))
+                stages.timed(ANALYZE, analyze)(one, settings_of_analyses(one, load_settings()))
         self.made = made
         self.stages.append(stages)
 

@@ -1,72 +1,89 @@
-"""Settings: flags, then environment, then `cofire.toml` in the working directory, then the defaults below.
+"""Settings: flags, then environment, then `cofire.toml` in the working directory, then the defaults.
 
+Each is declared where it is used, as a field of a dataclass (`cofire.common.settings`); the groups are listed below.
 Environment variables are `COFIRE_` and the setting's name in capitals (`COFIRE_STORE`, `COFIRE_MEMORY`); the database
 credentials have the names that Neo4j's own tools use.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import ByteSize, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
-
+from cofire.analysis.analyses import ANALYSES
+from cofire.common.settings import Setting, setting, settings_in
 from cofire.errors import InputError
+from cofire.ingest.edges.settings import CountSettings
+from cofire.ingest.pairs.engine import Engine
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+    from pydantic_settings import BaseSettings
 
 TOML_FILE = "cofire.toml"
+_CREDENTIALS = ("username", "password", "database")
+Group = TypeVar("Group")
 
 
-class Settings(BaseSettings):
-    """Every setting with its default. Make one with `load_settings`, which turns bad values into one line."""
+@dataclass(frozen=True)
+class StoreSettings:
+    """Which store, and how it is asked."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="COFIRE_", toml_file=TOML_FILE, extra="forbid", populate_by_name=True, env_ignore_empty=True
-    )
+    store: str = setting("./cofire-store", "directory (embedded) or bolt://, neo4j://, neo4j+s:// URL")
+    queries: str | None = setting(None, "folder of query files of your own, besides the library")
+    timeout: float | None = setting(None, "seconds that one answer of a store may take", gt=0, le=1e9)
 
-    store: str = Field(default="./cofire-store", description="directory (embedded) or bolt://, neo4j:// URL")
-    username: str | None = Field(default=None, validation_alias="NEO4J_USERNAME")
-    password: SecretStr | None = Field(default=None, validation_alias="NEO4J_PASSWORD")
-    database: str | None = Field(default=None, validation_alias="NEO4J_DATABASE")
-    queries: str | None = Field(default=None, description="folder of query files of one's own")
-    timeout: float | None = Field(default=None, gt=0, le=1e9, description="seconds that one answer of a store may take")
-    memory: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=16 * 1024**2, description="bound on the counters")
-    min_count: int = Field(default=20, ge=1, description="fewest joint firings of a kept edge")
-    min_log_odds: float = Field(default=1.0, ge=-100, le=100, description="least log odds of a kept edge")
-    fdr: float = Field(default=0.01, gt=0, lt=1, description="false discovery rate of the edges (Benjamini-Hochberg)")
-    weak: bool = Field(default=False, description="keep the pairs that pass only with firings below the noise floor")
-    denoise: bool = Field(default=True, description="judge clear firings less the interference of other latents")
-    engine: Literal["local", "ray"] = Field(default="local", description="where pairs are counted")
-    address: str | None = Field(default=None, description="address of the Ray cluster")
-    device: Literal["cpu", "cuda"] = Field(default="cpu", description="what counts pairs, with the local engine")
-    token_strata: int = Field(
-        default=0, ge=0, le=100_000, description="frequent tokens that are strata of their own within a document"
-    )
-    resolution: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
-        default="auto", description="resolution of the clusters; auto: a sweep over 30 of them"
-    )
-    objective: Literal["cpm", "modularity"] = Field(default="cpm", description="what Leiden maximises")
-    runs: int = Field(default=20, ge=2, le=1000, description="Leiden runs at each resolution of the sweep")
-    rewires: int = Field(default=200, ge=2, le=100_000, description="rewired graphs that clusters are compared with")
-    processes: int | None = Field(
-        default=None,
-        ge=1,
-        le=64,
-        description="that share a sweep or rewires; by default one a processor, 8 at the most",
-    )
-    decoders: bool = Field(default=True, description="load the decoder directions of SAEs that have weights")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the analyses")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: flags, environment, file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+@dataclass(frozen=True)
+class LoadSettings:
+    """What is loaded."""
+
+    decoders: bool = setting(True, "load the decoder directions of SAEs that have weights")
+
+
+GROUPS: tuple[type, ...] = (
+    StoreSettings,
+    LoadSettings,
+    CountSettings,
+    Engine,
+    *(analysis.settings for analysis in ANALYSES),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What flags, environment and file say.
+
+    Attributes:
+        given: values by name, of the settings that some source gives.
+        username: of a Neo4j server.
+        password: its password, not shown when printed.
+        database: which of its databases.
+    """
+
+    given: Mapping[str, Any]
+    username: str | None = None
+    password: SecretStr | None = None
+    database: str | None = None
+
+    def of(self, group: type[Group], last: Mapping[str, Any] | None = None) -> Group:
+        """Return the settings of a group, each as given, else as `last` has it, else its default.
+
+        Args:
+            group: a dataclass of settings.
+            last: what was recorded when the group was last used; what else it holds does not matter.
+        """
+        known = {**(last or {}), **self.given}
+        return group(**{name: known[name] for name in settings_in(group) if name in known})
+
+
+def all_settings() -> dict[str, Setting]:
+    """Return every setting but the credentials, by name."""
+    return {name: declared for group in GROUPS for name, declared in settings_in(group).items()}
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -75,11 +92,11 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         InputError: a value is out of range or of the wrong type, `cofire.toml` has an unknown name or is not TOML.
     """
-    import tomllib
+    from pydantic import ValidationError
 
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**given)
+        read = _sources()(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
@@ -89,3 +106,59 @@ def load_settings(**flags: Any) -> Settings:
         raise InputError(f"setting {name} ({where}): {', or '.join(said)}; correct it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{TOML_FILE} is not valid TOML: {error}; correct it") from error
+    values = {name: getattr(read, name) for name in read.model_fields_set}
+    return Settings({name: values[name] for name in all_settings() if name in values}, *map(values.get, _CREDENTIALS))
+
+
+@cache
+def _sources() -> type[BaseSettings]:
+    """Return the pydantic model that reads and checks all settings."""
+    from pydantic import Field, SecretStr, create_model
+    from pydantic_settings import (
+        BaseSettings,
+        PydanticBaseSettingsSource,
+        SettingsConfigDict,
+        TomlConfigSettingsSource,
+    )
+
+    class Sources(BaseSettings):
+        model_config = SettingsConfigDict(
+            env_prefix="COFIRE_", toml_file=TOML_FILE, extra="forbid", populate_by_name=True, env_ignore_empty=True
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    secret = {"password": SecretStr | None}
+    fields: dict[str, Any] = {
+        name: (secret.get(name, str | None), Field(default=None, validation_alias=f"NEO4J_{name.upper()}"))
+        for name in _CREDENTIALS
+    }
+    fields |= {
+        name: (_checked(declared), Field(default=declared.default, description=declared.help))
+        for name, declared in all_settings().items()
+    }
+    return create_model("Settings", __base__=Sources, **fields)
+
+
+def _checked(declared: Setting) -> Any:
+    """Return the type of a setting with its bounds, for pydantic."""
+    from pydantic import ByteSize, Field
+
+    def bounded(kind: Any) -> Any:
+        if get_origin(kind) in (Union, UnionType):
+            return Union[tuple(map(bounded, get_args(kind)))]  # noqa: UP007 - made of a tuple
+        numbers = kind in (int, float) and declared.bounds
+        return Annotated[kind, Field(**declared.bounds)] if numbers else kind
+
+    if declared.size:
+        return Annotated[ByteSize, Field(**declared.bounds)]
+    return bounded(declared.type)

@@ -16,7 +16,7 @@ from cofire.errors import ConflictError, InputError, StoreBusy, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.pipeline import ingest, ingest_all
 from cofire.schema.nodes import CONTEXT
-from cofire.settings import Settings
+from cofire.settings import load_settings
 from cofire.store import open_store
 from cofire.store.load import bulk
 from cofire.store.load.bulk import bulk_load
@@ -32,14 +32,14 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> list[CaptureDir]:
     folder = tmp_path_factory.mktemp("captures")
     made = [make_capture(folder / str(k), random_arrays(k, n_latents=30), sae_id=f"it's/{k}") for k in (1, 2)]
     with open_store(folder / "store", create=True) as store:
-        ingest_all(made, store, Settings(), edges="all")
+        ingest_all(made, store, load_settings(edges="all"))
     return made
 
 
 @pytest.fixture(scope="module")
 def online(captures: list[CaptureDir], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[str]]:
     with open_store(tmp_path_factory.mktemp("online") / "store", create=True) as store:
-        assert ingest_all(captures, store, Settings()) == ["loaded", "loaded"]
+        assert ingest_all(captures, store, load_settings()) == ["loaded", "loaded"]
         return dump_graph(store)
 
 
@@ -97,9 +97,9 @@ def test_only_an_empty_store_is_filled_in_bulk(
     plans: list[LoadPlan], captures: list[CaptureDir], embedded_dir: Path, online: object
 ) -> None:
     with open_store(embedded_dir) as store:
-        assert ingest(captures[0], store, Settings()) == "loaded"
+        assert ingest(captures[0], store, load_settings()) == "loaded"
         assert not bulk_load(store, plans[1:])
-        assert ingest(captures[1], store, Settings()) == "loaded"
+        assert ingest(captures[1], store, load_settings()) == "loaded"
         assert dump_graph(store) == online
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_is_shared_is_not_taken_away(
 ) -> None:
     with open_store(embedded_dir) as owner, open_store(embedded_dir) as guest:
         assert not bulk_load(guest, plans)
-        ingest_all(captures, guest, Settings())
+        ingest_all(captures, guest, load_settings())
         assert dump_graph(owner) == online
 
 
@@ -150,7 +150,7 @@ def test_a_bulk_load_whose_process_dies_says_so(embedded_dir: Path, monkeypatch:
 
 def test_two_captures_of_one_sae_are_refused(captures: list[CaptureDir], embedded_dir: Path) -> None:
     with open_store(embedded_dir) as store, pytest.raises(InputError, match="two of the captures are of"):
-        ingest_all([captures[0], captures[0]], store, Settings())
+        ingest_all([captures[0], captures[0]], store, load_settings())
 
 
 def truncated(directory: Path) -> None:
@@ -204,11 +204,11 @@ def test_damage_stays_in_doubt_until_the_rows_are_counted(plans: list[LoadPlan],
 
 def test_nothing_is_loaded_where_one_of_several_is_refused(captures: list[CaptureDir], embedded_dir: Path) -> None:
     with open_store(embedded_dir) as store:
-        ingest(captures[1], store, Settings())
+        ingest(captures[1], store, load_settings())
         store.write([("MATCH (s:Sae) SET s.contentHash = 'another'", {})])
         before = dump_graph(store)
         with pytest.raises(ConflictError, match="holds another version of test/it's/2"):
-            ingest_all(captures, store, Settings())
+            ingest_all(captures, store, load_settings())
         assert dump_graph(store) == before
 
 

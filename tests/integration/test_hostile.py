@@ -59,7 +59,7 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("hostile")
     for seed, name in enumerate(("a/b", "a/c")):
         arrays = {**random_arrays(seed, tokens=600, n_latents=16), "token_text": np.array(WORDS)}
-        ingest(make_capture(folder / name, arrays, sae_id=name), store, load_settings(), edges="all")
+        ingest(make_capture(folder / name, arrays, sae_id=name), store, load_settings(edges="all"))
     environment = {}
     if store.kind == "neo4j":
         server = request.getfixturevalue("neo4j_server")
@@ -344,7 +344,7 @@ def test_names_of_releases_and_saes(target: Target, tmp_path: Path, capsys: pyte
             uid = f"{identity[1]}/{identity[3]}"
             capture = import_activations(npz, out, release=identity[1], sae_id=identity[3])
             assert capture.uid == uid
-            ingest(capture, target.store, load_settings(), edges="all")
+            ingest(capture, target.store, load_settings(edges="all"))
             loaded.append(uid)
         assert len(loaded) > 10
         assert sorted(target.kb.saes()["uid"]) == sorted([SAE, OTHER, *loaded])

@@ -17,7 +17,7 @@ from cofire.analysis.report.page import COLUMNS
 from cofire.pipeline import ingest
 from cofire.queries.library import library
 from cofire.schema.tables import TABLES
-from cofire.settings import Settings
+from cofire.settings import load_settings
 from cofire.store import Store
 
 A, B = READY
@@ -165,7 +165,7 @@ def test_no_store_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_report_has_the_tables_of_the_capture(kb: KnowledgeBase, store: Store, tmp_path: Path) -> None:
     capture = make_capture(tmp_path, random_arrays(7))
-    ingest(capture, store, Settings(), edges="all")
+    ingest(capture, store, load_settings(edges="all"))
     uid = capture.manifest.uid
     data = kb.report_data(uid)
     assert data.sae["uid"] == uid

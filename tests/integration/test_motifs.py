@@ -19,7 +19,7 @@ from cofire.errors import QueryError, StoreError
 from cofire.pipeline import ingest
 from cofire.queries.library import find_query
 from cofire.queries.motif_sources import best_motifs, store_motif_counts, store_sources, stream_motifs
-from cofire.settings import Settings
+from cofire.settings import load_settings
 from cofire.store import Store
 from cofire.store.versions import ensure_schema
 
@@ -206,7 +206,7 @@ def test_the_command_searches_a_store(
 
 def test_the_store_and_the_capture_agree_on_what_stands_out(store: Store, tmp_path: Path) -> None:
     capture = make_capture(tmp_path, random_arrays(3, n_latents=30))
-    ingest(capture, store, Settings(), edges="all")
+    ingest(capture, store, load_settings(edges="all"))
     sources = store_sources(store)
     counts = store_motif_counts(store, sources)
     assert sorted(counts[capture.uid], key=repr) == sorted(capture_motif_counts([capture])[capture.uid], key=repr)

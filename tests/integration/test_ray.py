@@ -182,12 +182,12 @@ def test_the_tables_are_those_of_the_local_engine(
 
     monkeypatch.setattr(ray_engine, "ray_tally", walk)
     for engine in (Engine("local"), Engine("ray")):
-        place = tmp_path / engine.name
+        place = tmp_path / engine.engine
         shutil.copytree(capture.path, place)
         with engine.ready():
             assert count(CaptureDir.open(place), CountSettings(edges="all", token_strata=2), engine=engine)
-        assert bool(walked) == (engine.name == "ray")
-        tables[engine.name] = files_of(place / "tables")
+        assert bool(walked) == (engine.engine == "ray")
+        tables[engine.engine] = files_of(place / "tables")
     assert {"edges.parquet", "latents.parquet", "tokens.parquet"} < tables["ray"].keys()
     assert differing(tables["ray"], tables["local"]) == []
 

@@ -11,7 +11,7 @@ from builders import make_capture, random_arrays
 from cofire.cli import run
 from cofire.errors import SchemaError
 from cofire.pipeline import ingest
-from cofire.settings import Settings
+from cofire.settings import load_settings
 from cofire.store import Store, open_store, versions
 from cofire.store.versions import VERSION, check_version, found_version, migrate, pending
 from graphs import dump_graph
@@ -28,7 +28,7 @@ OLD = [
 def version_1(store: Store, tmp_path: Path) -> tuple[list[str], list[str]]:
     """A store as version 1 left it; returns the graph that it is to become."""
     capture = make_capture(tmp_path, random_arrays(1, n_latents=25))
-    ingest(capture, store, Settings(), edges="all")
+    ingest(capture, store, load_settings(edges="all"))
     wanted = dump_graph(store)
     for text in OLD:
         store.write([(text, {})])
@@ -39,7 +39,7 @@ def test_a_new_store_has_the_present_version(store: Store, tmp_path: Path) -> No
     assert found_version(store) is None
     check_version(store)
     assert migrate(store) == []
-    ingest(make_capture(tmp_path, random_arrays(1)), store, Settings())
+    ingest(make_capture(tmp_path, random_arrays(1)), store, load_settings())
     assert found_version(store) == VERSION
     assert migrate(store) == []
 
@@ -51,7 +51,7 @@ def test_an_older_store_says_what_migrate_will_do(store: Store, version_1: Any, 
     ):
         check_version(store)
     with pytest.raises(SchemaError):
-        ingest(make_capture(tmp_path / "2", random_arrays(2), sae_id="two"), store, Settings())
+        ingest(make_capture(tmp_path / "2", random_arrays(2), sae_id="two"), store, load_settings())
 
 
 def test_migration_makes_what_a_load_of_today_makes(
@@ -90,13 +90,13 @@ def test_a_migration_that_was_cut_short_is_finished(
 
 def test_a_half_loaded_sae_of_version_1_is_loaded_anew(store: Store, tmp_path: Path) -> None:
     capture = make_capture(tmp_path, random_arrays(1))
-    ingest(capture, store, Settings())
+    ingest(capture, store, load_settings())
     wanted = dump_graph(store)
     for text in [*OLD, "MATCH (s:Sae) SET s.status = 'loading', s.contentHash = 'old'"]:
         store.write([(text, {})])
     migrate(store)
     assert store.read("MATCH (s:Sae) RETURN s.status").rows == [("deleting",)]
-    assert ingest(capture, store, Settings()) == "replaced"
+    assert ingest(capture, store, load_settings()) == "replaced"
     assert dump_graph(store) == wanted
 
 
@@ -113,7 +113,7 @@ def test_every_version_has_its_migration() -> None:
 
 def test_opening_and_the_command(embedded_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with open_store(embedded_dir) as store:
-        ingest(make_capture(tmp_path / "1", random_arrays(1)), store, Settings())
+        ingest(make_capture(tmp_path / "1", random_arrays(1)), store, load_settings())
         for text in OLD:
             store.write([(text, {})])
     where = ["--store", str(embedded_dir)]

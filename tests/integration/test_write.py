@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from builders import make_capture, random_arrays
+from cofire.analysis.analyses import analysis_settings
 from cofire.analysis.analyze import analyze
-from cofire.analysis.settings import AnalysisSettings
 from cofire.errors import ConflictError, StoreError
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
@@ -41,7 +41,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def planned(folder: Path, seed: int, sae_id: str = "one") -> LoadPlan:
     capture = make_capture(folder / f"{sae_id}-{seed}", random_arrays(seed, n_latents=40), sae_id=sae_id)
     count(capture, CountSettings(edges="all"))
-    analyze(capture, AnalysisSettings(resolution=1.0, seed=0, rewires=3))
+    analyze(capture, analysis_settings(resolution=1.0, seed=0, rewires=3))
     return load_plan(capture)
 
 
@@ -163,7 +163,7 @@ def test_two_processes_load_into_one_embedded_store(embedded_dir: Path, tmp_path
         arrays = random_arrays(k, tokens=tokens, n_latents=60 * k, documents=40)
         captures.append(make_capture(tmp_path / str(k), arrays, sae_id=str(k)))
         count(captures[-1], CountSettings(edges="all"))
-        analyze(captures[-1], AnalysisSettings(resolution=0.7, seed=0, rewires=3))
+        analyze(captures[-1], analysis_settings(resolution=0.7, seed=0, rewires=3))
     processes = [
         fork_server().Process(target=load_job, args=(str(c.path), str(embedded_dir), None, None)) for c in captures
     ]
@@ -221,7 +221,7 @@ def test_a_sleeping_process_keeps_its_claim_and_a_dead_one_loses_it(
 ) -> None:
     capture = make_capture(tmp_path, random_arrays(8, tokens=3000, n_latents=120, documents=40))
     count(capture, CountSettings(edges="all"))
-    analyze(capture, AnalysisSettings(resolution=0.7, seed=0, rewires=3))
+    analyze(capture, analysis_settings(resolution=0.7, seed=0, rewires=3))
     process = fork_server().Process(target=load_job, args=(str(capture.path), *neo4j_server))
     process.start()
     text = "MATCH (j:LoadJournal) RETURN sum(j.done)"
@@ -358,7 +358,7 @@ def with_weights(tmp_path: Path) -> Callable[[int], Any]:
             tmp_path / "a.npz", tmp_path / f"c{width}", release="r", sae_id="s", weights=tmp_path / "w.safetensors"
         )
         count(capture)
-        analyze(capture, AnalysisSettings(resolution=1.0, seed=0, rewires=3))
+        analyze(capture, analysis_settings(resolution=1.0, seed=0, rewires=3))
         return capture, directions
 
     return make

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from builders import arrays_of
+from cofire.analysis.analyses import analysis_settings
 from cofire.analysis.analyze import analyze
-from cofire.analysis.settings import AnalysisSettings
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
@@ -39,7 +39,7 @@ def hostile_captures(folder: Path) -> list[CaptureDir]:
     ]
     for capture in made:
         count(capture, CountSettings(edges="all", min_count=1))
-        analyze(capture, AnalysisSettings(resolution=0.2, seed=0, rewires=3))
+        analyze(capture, analysis_settings(resolution=0.2, seed=0, rewires=3))
     return made
 
 

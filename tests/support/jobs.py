@@ -62,7 +62,7 @@ def load_job(folder: str, location: str, username: str | None, password: str | N
     # Some forty batches, so that a kill falls between two of them.
     write.BATCH_ROWS, write.BATCH_VALUES = 200, 4000
     with open_store(location, username, password, create=True) as store:
-        ingest(CaptureDir.open(folder), store, load_settings(), edges="all", replace=replace)
+        ingest(CaptureDir.open(folder), store, load_settings(edges="all"), replace=replace)
 
 
 def bulk_job(folder: str, location: str, username: str | None, password: str | None) -> None:

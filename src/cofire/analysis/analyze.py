@@ -1,63 +1,51 @@
 """Every analysis whose inputs are there (`cofire analyze`), each into the tables of the capture.
 
-    clusters    the communities of the co-firing graph and their shape          -> clusters, members
-    nulls       the same of rewired graphs, and motif counts                    -> cluster_nulls, motif_counts
-    functions   what the members do on the tokens that they share               -> cluster_functions
-    subspaces   where those tokens lie in the span of the members               -> subspaces, their points and mixtures
-
-All but the first start from the clusters, so these are made first where they are missing or stale. What `nulls` and
-`functions` find of a cluster is copied into the table `clusters`: the columns that end in _z, function and p_*.
+Which there are, what each starts from and makes, and when it is stale, stands in its declaration (`analyses`). An
+analysis that starts from the tables of another one has these made first where they are missing or stale. A table that
+is part of another one (`cluster_nulls` of `clusters`) has its columns copied into that one, where it has them too.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from cofire.analysis.settings import ACROSS, ANALYSES, AnalysisSettings
+from cofire.analysis.analyses import ACROSS, ANALYSES, analysis_settings
 from cofire.common.files import exclusive
 from cofire.errors import InputError
-from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import (
+    TableInfo,
     capture_digest,
     digest,
     drop_tables,
+    fill_table,
     is_current,
     is_whole,
     read_table,
     save_tables,
     table_infos,
 )
-from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS, EDGES, LATENTS, MEMBERS, Table
+from cofire.schema.analyses import ACTIVATIONS, SAE
+from cofire.schema.tables import CLUSTERS, EDGES, MEMBERS, TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
+    from cofire.common.progress import StageProgress
+    from cofire.ingest.capture_dir.directory import CaptureDir
+    from cofire.schema.analyses import Analysis, AnalysisSettings
 
-
-Progress = Callable[[str, int, int], None]
-
-# Part of every fingerprint: raise it when the same input gives other tables.
-_VERSIONS = {"clusters": 3, "nulls": 1, "functions": 5, "subspaces": 2}
-_TABLES = {
-    "clusters": ("clusters", "members"),
-    "nulls": ("cluster_nulls", "motif_counts"),
-    "functions": ("cluster_functions",),
-    "subspaces": ("subspaces", "subspace_points", "subspace_mixtures"),
-}
-_PARTS: tuple[Table, ...] = (CLUSTER_NULLS, CLUSTER_FUNCTIONS)
-"""Tables with columns of `clusters`, by cluster."""
+    AnyAnalysis = Analysis[CaptureDir, Any]
 
 
 def analyze(
     capture: CaptureDir,
-    settings: AnalysisSettings,
+    settings: Mapping[str, AnalysisSettings] | None = None,
     *,
-    only: tuple[str, ...] | None = None,
-    progress: Progress | None = None,
+    only: Sequence[str] | None = None,
+    progress: StageProgress | None = None,
 ) -> tuple[str, ...]:
     """Make the tables of the named analyses where they are missing or stale.
 
@@ -66,7 +54,7 @@ def analyze(
 
     Args:
         capture: a counted capture.
-        settings: of the analyses.
+        settings: of `analysis_settings`; the defaults where none are given.
         only: names of analyses; None for all whose inputs are there.
         progress: called with (analysis, steps done, steps in all).
 
@@ -77,35 +65,36 @@ def analyze(
         InputError: as `check_analyses`.
         CaptureError: as `check_analyses`, or another process writes into the capture.
     """
-    wanted = check_analyses(capture, only)
+    wanted = _with_what_they_need(check_analyses(capture, only))
     done = []
     with exclusive(capture.path):
-        state = _State(capture, settings)
-        for name in ("clusters", *(name for name in wanted if name != "clusters")):
-            if not state.current(name):
-                _run(state, name, partial(progress, name) if progress else None)
-                done.append(name)
-            if name == "clusters":
+        state = _State(capture, settings or analysis_settings())
+        for analysis in wanted:
+            if not state.current(analysis):
+                _run(state, analysis, progress)
+                done.append(analysis.name)
+            if CLUSTERS in analysis.tables:
                 _drop_old(state)
-        _fill(state)
+        _fill(capture)
         # Not before: a run that is stopped while `clusters` is filled would have to sweep again.
-        for name in ("clusters", *wanted):
-            for work in capture.tables.glob(f".{name}-*"):
+        for analysis in wanted:
+            for work in capture.tables.glob(f".{analysis.name}-*"):
                 shutil.rmtree(work, ignore_errors=True)
     return tuple(done)
 
 
-def check_analyses(capture: CaptureDir, only: tuple[str, ...] | None) -> tuple[str, ...]:
+def check_analyses(capture: CaptureDir, only: Sequence[str] | None) -> tuple[str, ...]:
     """Return the analyses that `only` (None: all whose inputs are there) means for a capture, in order.
 
     Raises:
         InputError: `only` names an unknown analysis, or one that needs what the capture does not have.
         CaptureError: the capture has not been counted.
     """
-    unknown = [name for name in only or () if name not in ANALYSES]
+    names = [analysis.name for analysis in ANALYSES]
+    unknown = [name for name in only or () if name not in names]
     if unknown:
-        raise InputError(f"there is no analysis '{unknown[0]}'; there are {', '.join((*ANALYSES, ACROSS))}")
-    able = ANALYSES if capture.keeps_activations else ("clusters", "nulls")
+        raise InputError(f"there is no analysis '{unknown[0]}'; there are {', '.join((*names, ACROSS))}")
+    able = [one.name for one in ANALYSES if capture.keeps_activations or not _looks_at_activations(one)]
     lacking = [name for name in only or () if name not in able]
     if lacking:
         raise InputError(
@@ -116,25 +105,38 @@ def check_analyses(capture: CaptureDir, only: tuple[str, ...] | None) -> tuple[s
     return tuple(name for name in able if only is None or name in only)
 
 
-def is_stale(capture: CaptureDir, settings: AnalysisSettings) -> bool:
+def is_stale(capture: CaptureDir, settings: Mapping[str, AnalysisSettings]) -> bool:
     """Tell whether tables of an analysis are there that these settings would give otherwise."""
     state, infos = _State(capture, settings), table_infos(capture)
     return any(
-        infos[table].made_from != state.made_from(name)
-        for name, tables in _TABLES.items()
-        for table in tables
-        if table in infos
+        infos[table.name].made_from != state.made_from(analysis)
+        for analysis in ANALYSES
+        for table in analysis.tables
+        if table.name in infos
     )
+
+
+def _looks_at_activations(analysis: AnyAnalysis) -> bool:
+    return any(ACTIVATIONS in one.needs for one in _with_what_they_need([analysis.name]))
+
+
+def _with_what_they_need(names: Iterable[str]) -> list[AnyAnalysis]:
+    """Return the named analyses, and those whose tables they start from, in order."""
+    wanted = set(names)
+    for analysis in reversed(ANALYSES):
+        if analysis.name in wanted:
+            wanted |= {one.name for one in ANALYSES if {table.name for table in one.tables} & set(analysis.needs)}
+    return [analysis for analysis in ANALYSES if analysis.name in wanted]
 
 
 class _State:
     """A capture's tables and what each would be made from now."""
 
-    def __init__(self, capture: CaptureDir, settings: AnalysisSettings) -> None:
+    def __init__(self, capture: CaptureDir, settings: Mapping[str, AnalysisSettings]) -> None:
         self.capture, self.settings = capture, settings
 
     @cached_property
-    def _capture_digest(self) -> str:
+    def _activations(self) -> str:
         return capture_digest(self.capture)
 
     def clusters_there(self) -> str | None:
@@ -144,37 +146,41 @@ class _State:
         clusters = read_table(self.capture, CLUSTERS).select(["cluster", "level", "parent", "resolution"])
         return digest(clusters.to_pylist(), table_infos(self.capture)[MEMBERS.name].sha256)
 
-    def made_from(self, name: str) -> str:
+    def _fingerprint(self, need: str, infos: Mapping[str, TableInfo]) -> str | None:
+        if need == SAE:
+            return self.capture.uid
+        if need == ACTIVATIONS:
+            return self._activations
+        if need == CLUSTERS.name:
+            return self.clusters_there()
+        return infos[need].as_made if need in infos else None
+
+    def made_from(self, analysis: AnyAnalysis) -> str:
         """Return the fingerprint of what an analysis starts from."""
         infos = table_infos(self.capture)
-        if name == "clusters":
-            edges = infos[EDGES.name].sha256
-            return digest(_VERSIONS[name], self.capture.uid, edges, self.settings.recorded(name))
-        parts: list[Any] = [_VERSIONS[name], self.clusters_there(), infos[LATENTS.name].sha256]
-        if name == "nulls":
-            parts.append(infos[EDGES.name].sha256)
-        else:
-            parts.append(self._capture_digest)
-        return digest(*parts, self.settings.recorded(name))
+        needs = [self._fingerprint(need, infos) for need in analysis.needs]
+        return digest(analysis.version, *needs, self.settings[analysis.name].recorded())
 
-    def current(self, name: str) -> bool:
+    def current(self, analysis: AnyAnalysis) -> bool:
         """Tell whether the tables of an analysis are there and made from what is there now."""
-        if not all(is_whole(self.capture, table) for table in _TABLES["clusters"]):
+        starts_from = [one for one in _with_what_they_need([analysis.name]) if one is not analysis]
+        if not all(is_whole(self.capture, table.name) for one in starts_from for table in one.tables):
             return False
-        made_from = self.made_from(name)
-        return all(is_current(self.capture, table, made_from) for table in _TABLES[name])
+        made_from = self.made_from(analysis)
+        return all(is_current(self.capture, table.name, made_from) for table in analysis.tables)
 
-    def recorded(self, name: str) -> dict[str, Any]:
+    def recorded(self, analysis: AnyAnalysis) -> dict[str, Any]:
         """Return the settings to record beside the tables of an analysis, and what they belong to."""
-        recorded = {**self.settings.recorded(name), "edges": table_infos(self.capture)[EDGES.name].sha256}
-        return recorded if name == "clusters" else {**recorded, "clusters": self.clusters_there()}
+        given = {**self.settings[analysis.name].recorded(), "edges": table_infos(self.capture)[EDGES.name].sha256}
+        return {**given, "clusters": self.clusters_there()} if CLUSTERS.name in analysis.needs else given
 
 
-def _run(state: _State, name: str, progress: Callable[[int, int], None] | None) -> None:
-    made_from = state.made_from(name)
-    work = _work(state.capture, name, made_from)
-    tables, figures = _MAKERS[name](state.capture, state.settings, work, progress)
-    save_tables(state.capture, tables, made_from, state.recorded(name), figures)
+def _run(state: _State, analysis: AnyAnalysis, progress: StageProgress | None) -> None:
+    made_from = state.made_from(analysis)
+    work = _work(state.capture, analysis.name, made_from)
+    tell = partial(progress, analysis.name) if progress else None
+    tables, figures = analysis.make(state.capture, state.settings[analysis.name], work, tell)
+    save_tables(state.capture, tables, made_from, state.recorded(analysis), figures)
 
 
 def _work(capture: CaptureDir, name: str, made_from: str) -> Path:
@@ -188,105 +194,18 @@ def _work(capture: CaptureDir, name: str, made_from: str) -> Path:
     return work
 
 
-Made = tuple[dict[str, "pa.Table"], dict[str, int | float]]
-Step = Callable[[int, int], None] | None
-
-
-def _clusters(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:
-    from cofire.analysis.clusters.clusters import find_clusters
-
-    found = find_clusters(
-        capture.uid,
-        read_table(capture, EDGES),
-        resolution=settings.resolution,
-        objective=settings.objective,
-        seed=settings.seed,
-        runs=settings.runs,
-        work=work,
-        processes=settings.processes,
-        progress=progress,
-    )
-    finest = found.clusters.column("level").to_pylist().count(0)
-    figures = {"clusters": finest, "latents_in_clusters": found.members.num_rows, **found.figures}
-    return {"clusters": found.clusters, "members": found.members}, figures
-
-
-def _nulls(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:
-    from cofire.analysis.nulls.nulls import cluster_nulls
-
-    found = cluster_nulls(
-        read_table(capture, EDGES),
-        read_table(capture, LATENTS).column("firing_count").to_numpy(),
-        read_table(capture, CLUSTERS),
-        read_table(capture, MEMBERS),
-        objective=settings.objective,
-        rewires=settings.rewires,
-        seed=settings.seed,
-        work=work,
-        processes=settings.processes,
-        progress=progress,
-    )
-    return {"cluster_nulls": found.clusters, "motif_counts": found.motifs}, found.figures
-
-
-def _functions(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:  # noqa: ARG001
-    from cofire.analysis.functions.functions import cluster_functions
-
-    table = cluster_functions(
-        capture,
-        read_table(capture, CLUSTERS),
-        read_table(capture, MEMBERS),
-        read_table(capture, LATENTS),
-        progress=progress,
-    )
-    return {"cluster_functions": table}, {"clusters": table.num_rows}
-
-
-def _subspaces(capture: CaptureDir, settings: AnalysisSettings, work: Path, progress: Step) -> Made:  # noqa: ARG001
-    from cofire.analysis.subspaces.subspaces import cluster_subspaces
-
-    found = cluster_subspaces(
-        capture,
-        read_table(capture, CLUSTERS),
-        read_table(capture, MEMBERS),
-        read_table(capture, LATENTS),
-        progress=progress,
-    )
-    return found, {"clusters": found["subspaces"].num_rows}
-
-
-_MAKERS: dict[str, Callable[[CaptureDir, AnalysisSettings, Path, Step], Made]] = {
-    "clusters": _clusters,
-    "nulls": _nulls,
-    "functions": _functions,
-    "subspaces": _subspaces,
-}
-
-
 def _drop_old(state: _State) -> None:
     """Remove tables that are about other clusters than those that are there now."""
     infos, clusters = table_infos(state.capture), state.clusters_there()
-    parts = [table for name, tables in _TABLES.items() if name != "clusters" for table in tables]
-    old = [table for table in parts if table in infos and infos[table].settings.get("clusters") != clusters]
+    about = [table.name for one in ANALYSES if CLUSTERS.name in one.needs for table in one.tables]
+    old = [name for name in about if name in infos and infos[name].settings.get("clusters") != clusters]
     if old:
         drop_tables(state.capture, old)
 
 
-def _fill(state: _State) -> None:
-    """Put into `clusters` what the other tables say of each cluster; null where one is not there."""
-    import pyarrow as pa
-
-    clusters, infos = read_table(state.capture, CLUSTERS), table_infos(state.capture)
-    filled = clusters
-    for part in _PARTS:
-        found: dict[str, dict[str, Any]] = {}
-        if is_whole(state.capture, part.name):  # and about these clusters: `_drop_old` took the others away
-            found = {row["cluster"]: row for row in read_table(state.capture, part).to_pylist()}
-        for column in {c.name for c in part.columns} & {c.name for c in CLUSTERS.columns} - {"cluster"}:
-            place = filled.schema.get_field_index(column)
-            field = filled.schema.field(place)
-            values = [found.get(uid, {}).get(column) for uid in clusters.column("cluster").to_pylist()]
-            filled = filled.set_column(place, field, pa.array(values, field.type))
-    if not filled.equals(clusters):
-        info = infos[CLUSTERS.name]
-        save_tables(state.capture, {"clusters": filled}, info.made_from, info.settings, info.figures)
+def _fill(capture: CaptureDir) -> None:
+    """Put into each table that has parts what these say of its rows; null where one is not there."""
+    wholes = [table for table in TABLES if any(part.part_of == table.name for part in TABLES)]
+    for whole in wholes:
+        if whole.name in table_infos(capture):
+            fill_table(capture, whole, [part for part in TABLES if part.part_of == whole.name])

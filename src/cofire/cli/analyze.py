@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cofire.analysis.analyses import ACROSS, ANALYSES
+from cofire.analysis.clusters import ClusterSettings
 from cofire.cli.common import (
     CapturesArgument,
     make_directory,
@@ -16,41 +18,40 @@ from cofire.cli.common import (
     settings_of,
     stages,
 )
-from cofire.cli.options import ObjectiveOption, ResolutionOption, RewiresOption, RunsOption, SeedOption
-from cofire.cli.output import Format, emit
+from cofire.cli.flags import Flags, takes
+from cofire.cli.output import emit
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
     from cofire.ingest.capture_dir.directory import CaptureDir
 
 
+@takes(*(analysis.settings for analysis in ANALYSES))
 def analyze(
     captures: CapturesArgument,
+    flags: Flags,
     only: Annotated[
-        str | None, typer.Option(help="Analyses, separated by commas.", show_default="all whose inputs are there")
+        str | None,
+        typer.Option(
+            help="Analyses, separated by commas: "
+            + "; ".join(f"{analysis.name}, {analysis.summary}" for analysis in ANALYSES)
+            + f". And, only when it is named, {ACROSS}.",
+            show_default="all whose inputs are there",
+        ),
     ] = None,
-    resolution: ResolutionOption = None,
-    objective: ObjectiveOption = None,
-    runs: RunsOption = None,
-    rewires: RewiresOption = None,
-    seed: SeedOption = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Directory for the tables and the figure of structure-function.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help=f"Directory for the tables and the figure of {ACROSS}.")] = None,
 ) -> None:
     """Find clusters among the counted latents; tell the shape, the function and the subspace of each.
 
-    Analyses: clusters, nulls (z-scores and motif counts against rewired graphs), functions, subspaces. A run that was
-    stopped goes on when the same command is given again. And, only when it is named, structure-function: how far
-    structure tells composition from ambiguity over the clusters of all captures given; its table goes to stdout.
+    A run that was stopped goes on when the same command is given again. structure-function tells how far structure
+    tells composition from ambiguity over the clusters of all captures given; its table goes to stdout.
     """
     from cofire.analysis.analyze import analyze as analyze_capture
     from cofire.analysis.analyze import check_analyses
-    from cofire.analysis.settings import ACROSS
     from cofire.ingest.capture_dir.table_files import table_infos
-    from cofire.pipeline import analysis_settings
+    from cofire.pipeline import settings_of_analyses
 
-    settings = settings_of(resolution=resolution, objective=objective, runs=runs, rewires=rewires, seed=seed)
+    settings = settings_of(**flags)
     names = None if only is None else tuple(name.strip() for name in only.split(","))
     across = names is not None and ACROSS in names
     if out is not None:
@@ -64,7 +65,7 @@ def analyze(
         check_analyses(capture, names)
     for capture in opened:
         with stages(capture.uid) as progress:
-            done = analyze_capture(capture, analysis_settings(capture, settings), only=names, progress=progress)
+            done = analyze_capture(capture, settings_of_analyses(capture, settings), only=names, progress=progress)
         figures = table_infos(capture)["clusters"].figures
         notice(
             f"{capture.uid}: {', '.join(done) if done else 'nothing to do'}: {figures['clusters']:,} clusters "
@@ -76,11 +77,10 @@ def analyze(
                 f"between runs {figures['plateau_ami']:.2f}); see docs/clusters.md"
             )
     if across:
-        _structure_function(opened, settings.seed, out)
+        _structure_function(opened, settings.of(ClusterSettings).seed, out)
 
 
 def _structure_function(captures: list[CaptureDir], seed: int, out: Path | None) -> None:
-    from cofire.analysis.settings import ACROSS
     from cofire.analysis.structure_function.files import write_structure_function
     from cofire.analysis.structure_function.rows import structure_function_rows
     from cofire.analysis.structure_function.structure_function import MIN_EACH, structure_function
@@ -89,7 +89,7 @@ def _structure_function(captures: list[CaptureDir], seed: int, out: Path | None)
         found = structure_function(
             structure_function_rows(captures), seed=seed, progress=lambda done, total: progress(ACROSS, done, total)
         )
-    emit(found.table, Format.table if sys.stdout.isatty() else Format.csv)
+    emit(found.table, "table" if sys.stdout.isatty() else "csv")
     told = found.rows["told"].tolist()
     compositions, ambiguities = told.count("composition"), told.count("ambiguity")
     if min(compositions, ambiguities) < MIN_EACH:

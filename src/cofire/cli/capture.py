@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cofire.cli.common import notice, settings_of, token_progress
+from cofire.ingest.capturing.settings import Device, Dtype
 
 importers = typer.Typer(help="Bring in what was made elsewhere.", no_args_is_help=True)
 
 OutOption = Annotated[Path, typer.Option(help="Capture directory to write; with several SAEs, one each under it.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Start over where another capture is.")]
-
-
-class Device(StrEnum):
-    """Where the model and the SAEs run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Dtype(StrEnum):
-    """The model's number format."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
 
 
 def capture(
@@ -40,8 +24,8 @@ def capture(
     tokens: Annotated[int | None, typer.Option(help="Text tokens to read, masked ones included.")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens in a window.", show_default="as the SAEs")] = None,
     batch: Annotated[int, typer.Option(help="Windows in one run of the model.")] = 8,
-    device: Annotated[Device, typer.Option(help="Where to run.")] = Device.auto,
-    dtype: Annotated[Dtype, typer.Option(help="The model's number format; SAEs run in float32.")] = Dtype.float32,
+    device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
+    dtype: Annotated[Dtype, typer.Option(help="The model's number format; SAEs run in float32.")] = "float32",
     text_field: Annotated[str, typer.Option(help="Field of the text in JSON lines and datasets.")] = "text",
     keep_special: Annotated[bool, typer.Option("--keep-special", help="Do not mask special tokens.")] = False,
     norm_factor: Annotated[
@@ -70,6 +54,7 @@ def capture(
     from cofire.ingest.capture import capture as capture_text
     from cofire.ingest.capture_dir.residuals import RESIDUAL_SHARE
     from cofire.ingest.capturing.masking import NORM_FACTOR
+    from cofire.ingest.edges.settings import CountSettings
 
     if residual_share is not None and not residuals:
         raise InputError("--residual-share is given without --residuals: give both, or none")
@@ -93,7 +78,7 @@ def capture(
             norm_factor=limit,
             residual_share=share,
             keep=not no_keep,
-            memory=settings_of(None, memory=memory).memory,
+            memory=settings_of(None, memory=memory).of(CountSettings).memory,
             force=force,
             progress=progress,
         )

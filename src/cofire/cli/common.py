@@ -20,7 +20,9 @@ from rich.progress import (
 )
 from rich.status import Status
 
+from cofire.cli.flags import flag
 from cofire.errors import InputError
+from cofire.settings import StoreSettings, load_settings
 
 if TYPE_CHECKING:
     from cofire.ingest.capture_dir.directory import CaptureDir
@@ -30,15 +32,9 @@ if TYPE_CHECKING:
     from cofire.store import Store
 
 CapturesArgument = Annotated[list[Path], typer.Argument(help="Capture directories, or directories of several.")]
-StoreOption = Annotated[
-    str | None,
-    typer.Option("--store", help="Directory (embedded) or bolt://, neo4j://, neo4j+s:// URL.", show_default=False),
-]
-
-QueriesOption = Annotated[
-    Path | None,
-    typer.Option("--queries", help="Folder of query files of your own, besides the library.", show_default=False),
-]
+StoreOption = Annotated[str | None, flag(StoreSettings, "store")]
+QueriesOption = Annotated[Path | None, flag(StoreSettings, "queries")]
+TimeoutOption = Annotated[float | None, flag(StoreSettings, "timeout")]
 
 
 def notice(text: str) -> None:
@@ -73,7 +69,7 @@ def working(text: str) -> Status:
 
 
 class TokenBar:
-    """Shows how many text tokens a capture has done; see `cofire.ingest.capture.Progress`."""
+    """Shows how many text tokens a capture has done; see `cofire.common.progress.TokenProgress`."""
 
     def __init__(self, bars: Progress, title: str) -> None:
         self.bars = bars
@@ -98,8 +94,6 @@ def token_progress(title: str) -> Iterator[TokenBar]:
 
 def settings_of(store: str | None = None, **flags: object) -> Settings:
     """Return the settings; flags that are None fall through to environment, file and defaults."""
-    from cofire.settings import load_settings
-
     return load_settings(store=store, **flags)
 
 
@@ -107,7 +101,7 @@ def open_knowledge_base(store: str | None, timeout: float | None = None, queries
     """Open the store that the flags and settings name, for reading."""
     from cofire.queries.knowledge_base import KnowledgeBase
 
-    settings = settings_of(store, timeout=timeout)
+    settings = settings_of(store, timeout=timeout).of(StoreSettings)
     return KnowledgeBase(settings.store, timeout=settings.timeout, queries=queries)
 
 
@@ -115,7 +109,7 @@ def known_queries(queries: Path | None) -> Mapping[str, Query]:
     """Return the library and the queries of the folder that the flag or the settings name."""
     from cofire.queries.library import queries_with
 
-    return queries_with(settings_of(queries=None if queries is None else str(queries)).queries)
+    return queries_with(settings_of(queries=None if queries is None else str(queries)).of(StoreSettings).queries)
 
 
 def open_named(settings: Settings, *, create: bool = False, any_version: bool = False) -> Store:
@@ -123,9 +117,8 @@ def open_named(settings: Settings, *, create: bool = False, any_version: bool = 
     from cofire.store import open_store
 
     password = settings.password.get_secret_value() if settings.password else None
-    return open_store(
-        settings.store, settings.username, password, settings.database, create=create, any_version=any_version
-    )
+    place = settings.of(StoreSettings).store
+    return open_store(place, settings.username, password, settings.database, create=create, any_version=any_version)
 
 
 def open_captures(paths: list[Path]) -> list[CaptureDir]:

@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cofire.cli.common import (
-    CapturesArgument,
-    notice,
-    open_captures,
-    settings_of,
-    stages,
-)
-from cofire.cli.options import (
-    AddressOption,
-    DenoiseOption,
-    DeviceOption,
-    EdgesOption,
-    EngineOption,
-    FdrOption,
-    MemoryOption,
-    MinCountOption,
-    MinLogOddsOption,
-    TokenStrataOption,
-    WeakOption,
-    _edges,
-    _rule,
-)
-
-if TYPE_CHECKING:
-    pass
+from cofire.cli.common import CapturesArgument, notice, open_captures, settings_of, stages
+from cofire.cli.flags import Flags, takes, with_rule
+from cofire.ingest.edges.settings import CountSettings
+from cofire.ingest.pairs.engine import Engine
 
 
-def count(
-    captures: CapturesArgument,
-    edges: EdgesOption = None,
-    memory: MemoryOption = None,
-    min_count: MinCountOption = None,
-    min_log_odds: MinLogOddsOption = None,
-    fdr: FdrOption = None,
-    weak: WeakOption = None,
-    token_strata: TokenStrataOption = None,
-    denoise: DenoiseOption = None,
-    engine: EngineOption = None,
-    address: AddressOption = None,
-    device: DeviceOption = None,
-) -> None:
+@takes(CountSettings, Engine)
+def count(captures: CapturesArgument, flags: Flags) -> None:
     """Count which latents fire together, exactly, and keep the pairs that do so beyond their documents' topics."""
     from cofire.ingest.capture_dir.table_files import table_infos
     from cofire.ingest.count import check_count
     from cofire.ingest.count import count as count_capture
     from cofire.pipeline import count_engine, count_settings
 
-    rule = _rule(min_count, min_log_odds, fdr, weak, token_strata, denoise)
-    settings = settings_of(None, memory=memory, engine=engine, address=address, device=device, **rule)
-    edges = _edges(edges, rule)
+    settings = settings_of(**with_rule(flags))
     opened, where = open_captures(captures), count_engine(settings)
-    rules = [count_settings(capture, settings, edges) for capture in opened]
+    rules = [count_settings(capture, settings) for capture in opened]
     for capture, one in zip(opened, rules, strict=True):
         check_count(capture, one)
     with where.ready():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 CLI_HEADER = """\
 # The command line
@@ -26,6 +27,45 @@ loads it, and by its uid, RELEASE/SAE_ID, where it is looked up in a store.
 """
 
 
+SETTINGS_HEADER = """\
+# Settings
+
+Made from the declarations of `cofire.settings`; do not edit. A value comes from the flag, else from the environment,
+else from `cofire.toml` in the working directory (`NAME = VALUE`), else it is the default; `cofire ingest` and
+`cofire analyze` go by what a capture was last made with before they take a default. Credentials come from
+NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE.
+
+| setting | environment | default | may be | meaning |
+|---|---|---|---|---|
+"""
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    from cofire.cli.flags import default_in_words
+    from cofire.schema.docs import escaped
+    from cofire.settings import all_settings
+
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    rows = ""
+    for name, one in all_settings().items():
+        limits = [f"{signs[kind]} {bound:,.10g}" for kind, bound in one.bounds.items()]
+        choices = [str(value) for value in get_args(one.type)] if get_origin(one.type) is Literal else limits
+        default = str(one.default).lower() if one.type is bool else default_in_words(one) or ""
+        cells = (default, ", ".join(choices), one.help[0].upper() + one.help[1:] + ".")
+        rows += f"| `{name}` | `COFIRE_{name.upper()}` | {' | '.join(map(escaped, cells))} |\n"
+    return SETTINGS_HEADER + rows
+
+
+def made_by() -> dict[str, str]:
+    """Return, for each table by name, the command that makes it."""
+    from cofire.analysis.analyses import ANALYSES
+    from cofire.schema.tables import TABLES
+
+    analyses = {table.name: f"cofire analyze --only {one.name}" for one in ANALYSES for table in one.tables}
+    return {table.name: analyses.get(table.name, "cofire count") for table in TABLES}
+
+
 def pages() -> dict[str, str]:
     """Return each generated page by its file name."""
     import typer
@@ -40,8 +80,9 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": CLI_HEADER + commands.split("\n", 1)[1].lstrip() + "\n",
         "graph.md": graph_page(),
-        "tables.md": tables_page(),
+        "tables.md": tables_page(made_by()),
         "queries.md": queries_page(),
+        "settings.md": settings_page(),
     }
 
 

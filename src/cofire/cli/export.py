@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,21 +19,13 @@ from cofire.cli.common import (
     stages,
 )
 from cofire.errors import InputError
-
-
-class ExportFormat(Enum):
-    """The formats; see docs/export.md."""
-
-    neo4j_admin = "neo4j-admin"
-    parquet = "parquet"
-    graphml = "graphml"
-    csv = "csv"
+from cofire.settings import LoadSettings
 
 
 def export(
     out: Annotated[Path, typer.Option(help="Directory to write; it must be new or empty.")],
     format: Annotated[  # noqa: A002 - the contract's name
-        ExportFormat,
+        Literal["neo4j-admin", "parquet", "graphml", "csv"],
         typer.Option(
             "--format",
             help="neo4j-admin: for `neo4j-admin database import`. parquet, csv: a file for each sort of node and "
@@ -62,7 +53,7 @@ def export(
     refuse_both(named, {"--store": store, "--sae": sae})
     if no_decoders and not named:
         raise InputError("--no-decoders is for captures; a store is exported as it was loaded: leave it out")
-    decoders = settings_of(decoders=False if no_decoders else None).decoders
+    decoders = settings_of(decoders=False if no_decoders else None).of(LoadSettings).decoders
     opened = open_captures(named) if named else []
     with nullcontext() if named else open_to_read(store) as source, stages("export") as advance:
         place = export_graph(
@@ -72,7 +63,7 @@ def export(
                 else store_rows(source, sae or [], advance)
             ),
             out,
-            format.value,
+            format,
             force=force,
         )
     notice(f"wrote {place}")

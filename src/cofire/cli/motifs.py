@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cofire.analysis.motifs import Kind, Measure
 from cofire.cli.common import (
     GraphCapturesArgument,
     StoreOption,
@@ -27,27 +27,6 @@ if TYPE_CHECKING:
     from cofire.analysis.motifs.sources import MotifSearch
 
 COLUMNS = {"sae": "string", "kind": "string", "size": "integer", "score": "float", "members": "list<integer>"}
-
-
-class Kind(StrEnum):
-    """The motifs; see `cofire.analysis.motifs.search`."""
-
-    star = "star"
-    clique = "clique"
-    path = "path"
-    bifan = "bifan"
-
-
-class Measure(Enum):
-    """The measures of an edge that a motif can be scored by; no StrEnum, as `count` is a method of str."""
-
-    log_odds = "log_odds"
-    count = "count"
-    jaccard = "jaccard"
-    phi = "phi"
-    npmi = "npmi"
-    lift = "lift"
-    decoder_cosine = "decoder_cosine"
 
 
 def motifs(
@@ -71,7 +50,7 @@ def motifs(
     ] = None,
     by: Annotated[
         Measure, typer.Option(help="Measure that scores a motif: its least value over the motif's edges.")
-    ] = Measure.log_odds,
+    ] = "log_odds",
     min_log_odds: Annotated[
         float | None, typer.Option(help="Edges below it do not count as co-firing.", show_default="all edges count")
     ] = None,
@@ -91,7 +70,7 @@ def motifs(
             show_default="50 as a table, 0 otherwise",
         ),
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="How to print them.")] = Format.table,  # noqa: A002 - the contract's name
+    format: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",  # noqa: A002 - the contract's name
 ) -> None:
     """Find the motifs of whole co-firing graphs, from counted captures or a store.
 
@@ -107,24 +86,24 @@ def motifs(
     named = captures or []
     min_log_odds = check_value(min_log_odds, ValueType("float", nullable=True), "--min-log-odds")
     min_z = check_value(min_z, ValueType("float", nullable=True), "--min-z")
-    low, high = checked_sizes(kind.value, min_size, max_size)
+    low, high = checked_sizes(kind, min_size, max_size)
     refuse_both(named, {"--store": store, "--sae": sae, "--release": release, "--all": all_saes})
     if not named and [sae is not None, release is not None, all_saes].count(True) != 1:
         raise InputError("which SAEs? name captures, or give one of --sae UID, --release NAME and --all")
     with nullcontext() if named else open_to_read(store) as opened:
         if opened is None:
             opened_captures = open_captures(named)
-            sources = capture_sources(opened_captures, by.value, min_log_odds)
+            sources = capture_sources(opened_captures, by, min_log_odds)
         else:
-            sources = store_sources(opened, sae=sae, release=release, by=by.value, min_log_odds=min_log_odds)
+            sources = store_sources(opened, sae=sae, release=release, by=by, min_log_odds=min_log_odds)
         if min_z is None:
             searches = [MotifSearch(source, ((low, high),)) for source in sources]
         else:
             counts = capture_motif_counts(opened_captures) if opened is None else store_motif_counts(opened, sources)
-            searches = searches_over(counts, sources, kind.value, low, high, min_z)
+            searches = searches_over(counts, sources, kind, low, high, min_z)
             for search in searches:
                 if not search.sizes:
-                    notice(f"{search.source.sae}: no size of {kind.value} has z >= {min_z:g} against rewired graphs")
+                    notice(f"{search.source.sae}: no size of {kind} has z >= {min_z:g} against rewired graphs")
         _print(searches, kind, by, most_rows(format, limit), format)
 
 
@@ -138,16 +117,16 @@ def _print(
     from cofire.analysis.motifs.sources import best_found, stream_found
     from cofire.queries.frames import typed_frame
 
-    types = {**COLUMNS, "score": "integer" if by is Measure.count else "float"}
+    types = {**COLUMNS, "score": "integer" if by == "count" else "float"}
     if most:
         with _progress(shown=True) as progress:
-            found, more = best_found(searches, kind.value, limit=most, progress=progress)
+            found, more = best_found(searches, kind, limit=most, progress=progress)
         rows = [_row(uid, motif) for uid, motif in found]
         emit(typed_frame(list(types), list(types.values()), rows), format, cut=more)
         return
     # A bar would run through the rows where both go to one terminal.
     with _progress(shown=not sys.stdout.isatty()) as progress:
-        stream = stream_found(searches, kind.value, progress=progress)
+        stream = stream_found(searches, kind, progress=progress)
         write_stream((_row(uid, motif) for uid, motif in stream), types, format)
 
 

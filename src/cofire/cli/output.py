@@ -8,9 +8,8 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cofire.cli.common import notice
 from cofire.errors import InputError
@@ -29,19 +28,14 @@ PIPE_WIDTH = 160
 Row = tuple[Any, ...]
 
 
-class Format(StrEnum):
-    """How rows are printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
+Format = Literal["table", "csv", "json", "parquet"]
+"""How rows are printed."""
 
 
 def most_rows(format: Format, limit: int | None) -> int:  # noqa: A002 - the contract's name
     """Return how many rows to print at most, 0 for all: `limit`, else 50 as a table and all otherwise."""
     if limit is None:
-        return TABLE_ROWS if format is Format.table else 0
+        return TABLE_ROWS if format == "table" else 0
     return min(limit, MOST_ROWS)
 
 
@@ -53,12 +47,12 @@ def emit(frame: pd.DataFrame, format: Format, *, cut: bool = False) -> None:  # 
         format: table (for people), csv, json (a list of objects) or parquet.
         cut: there are more rows than these.
     """
-    if format is Format.table:
+    if format == "table":
         _table(frame)
-    elif format is Format.csv:
+    elif format == "csv":
         flat = frame.map(lambda cell: json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell)
         sys.stdout.write(flat.to_csv(index=False))
-    elif format is Format.json:
+    elif format == "json":
         sys.stdout.write(json.dumps(records(frame), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
         _parquet(frame)
@@ -136,11 +130,11 @@ def write_stream(rows: Iterable[Row], types: Mapping[str, str], format: Format) 
         format: csv and json go out row by row, parquet in row groups, table as tables of 50 rows.
     """
     rows = (tuple(map(_known, row)) for row in rows)
-    if format is Format.csv:
+    if format == "csv":
         _stream_csv(rows, list(types))
-    elif format is Format.json:
+    elif format == "json":
         _stream_json(rows, list(types))
-    elif format is Format.parquet:
+    elif format == "parquet":
         _stream_parquet(rows, types)
     else:
         _stream_tables(rows, types)
@@ -200,10 +194,10 @@ def _stream_tables(rows: Iterable[Row], types: Mapping[str, str]) -> None:
 
     none = True
     for block in _blocks(rows, TABLE_ROWS):
-        emit(typed_frame(list(types), list(types.values()), block), Format.table)
+        emit(typed_frame(list(types), list(types.values()), block), "table")
         none = False
     if none:
-        emit(typed_frame(list(types), list(types.values()), []), Format.table)
+        emit(typed_frame(list(types), list(types.values()), []), "table")
 
 
 def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cofire.cli.common import QueriesOption, StoreOption, known_queries, notice, open_knowledge_base
+from cofire.cli.common import QueriesOption, StoreOption, TimeoutOption, known_queries, notice, open_knowledge_base
 from cofire.cli.output import Format, emit, most_rows
 from cofire.errors import InputError
 
@@ -20,7 +20,6 @@ ParameterOption = Annotated[
     list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="A parameter; may be given again.")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
-TimeoutOption = Annotated[float | None, typer.Option(help="Seconds that the answer may take.", show_default="no limit")]
 LimitOption = Annotated[
     int | None,
     typer.Option(min=0, help="Most rows to print; 0 for all.", show_default="50 as a table, all otherwise"),
@@ -31,7 +30,7 @@ _UNREADY = "MATCH (s:Sae) WHERE s.status <> 'ready' RETURN s.uid AS uid ORDER BY
 
 @queries.command("list")
 def list_queries(
-    format: FormatOption = Format.table,  # noqa: A002 - the contract's name of the option
+    format: FormatOption = "table",  # noqa: A002 - the contract's name of the option
     queries: QueriesOption = None,
 ) -> None:
     """List the queries of the library, and of your own folder."""
@@ -60,7 +59,7 @@ def run_query(
     name: Annotated[str, typer.Argument(help="The query's name.")],
     param: ParameterOption = None,
     store: StoreOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the contract's name of the option
+    format: FormatOption = "table",  # noqa: A002 - the contract's name of the option
     limit: LimitOption = None,
     timeout: TimeoutOption = None,
     queries: QueriesOption = None,
@@ -96,7 +95,7 @@ def cypher(
     text: Annotated[str, typer.Argument(help="A Cypher query that only reads.")],
     param: ParameterOption = None,
     store: StoreOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the contract's name of the option
+    format: FormatOption = "table",  # noqa: A002 - the contract's name of the option
     limit: LimitOption = None,
     timeout: TimeoutOption = None,
 ) -> None:
@@ -108,7 +107,7 @@ def cypher(
     emit(frame, format, cut=cut)
 
 
-def saes(store: StoreOption = None, format: FormatOption = Format.table) -> None:  # noqa: A002 - the contract's name
+def saes(store: StoreOption = None, format: FormatOption = "table") -> None:  # noqa: A002 - the contract's name
     """List the SAEs in the store."""
     with open_knowledge_base(store) as kb:
         frame = kb.saes()

@@ -8,6 +8,7 @@ import typer
 
 from cofire.cli.common import CapturesArgument, StoreOption, notice, open_captures, open_named, settings_of, stages
 from cofire.errors import InputError
+from cofire.settings import LoadSettings, StoreSettings
 
 
 def delete(
@@ -56,11 +57,12 @@ def rebuild(captures: CapturesArgument, store: StoreOption = None) -> None:
     from cofire.store.plan.plan import load_plan
 
     settings = settings_of(store)
-    if "://" in settings.store:
-        raise InputError(f"{settings.store} is a server; rebuild is for an embedded store: use ingest --replace")
+    place = settings.of(StoreSettings).store
+    if "://" in place:
+        raise InputError(f"{place} is a server; rebuild is for an embedded store: use ingest --replace")
     opened = open_captures(captures)
-    plans = [load_plan(capture, decoders=settings.decoders) for capture in opened]
-    with stages(settings.store) as progress:
-        rebuild_store(settings.store, plans, lambda done, total: progress("load", done, total))
+    plans = [load_plan(capture, decoders=settings.of(LoadSettings).decoders) for capture in opened]
+    with stages(place) as progress:
+        rebuild_store(place, plans, lambda done, total: progress("load", done, total))
     for capture in opened:
-        notice(f"{capture.uid}: loaded in {settings.store}")
+        notice(f"{capture.uid}: loaded in {place}")

@@ -1,11 +1,18 @@
-"""How a capture tells how far it is."""
+"""How whatever takes long tells how far it is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+Progress = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
 
-class Progress(Protocol):
+StageProgress = Callable[[str, int, int], None]
+"""Called with (stage, steps done, steps in all)."""
+
+
+class TokenProgress(Protocol):
     """Told how far a capture is; both calls come from the calling thread."""
 
     def start(self, total: int) -> None:

@@ -21,13 +21,13 @@ from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cofire.common.devices import choose_device
 from cofire.common.files import exclusive, sha256_of, write_atomically, write_parquet
-from cofire.common.progress import Progress, Silent
+from cofire.common.progress import Silent, TokenProgress
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir, write_vocabulary
 from cofire.ingest.capture_dir.layout import MANIFEST, SHARDS, TEXT, WEIGHTS, shard_file
@@ -36,17 +36,16 @@ from cofire.ingest.capture_dir.residuals import write_residuals
 from cofire.ingest.capture_dir.text_file import read_tokens, write_tokens
 from cofire.ingest.capturing.encode import Encoded, Rows, encode_shard, select, select_residuals
 from cofire.ingest.capturing.masking import NORM_FACTOR, norm_limit, rule
-from cofire.ingest.capturing.model import DTYPES, LanguageModel, find_model, load_model
+from cofire.ingest.capturing.model import LanguageModel, find_model, load_model
 from cofire.ingest.capturing.places import Place, agree, places_of
 from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, facts, verify
 from cofire.ingest.capturing.saes import find_sae, load_sae
+from cofire.ingest.capturing.settings import DTYPES, CaptureSettings, Device, Dtype
 from cofire.ingest.capturing.text import TextSource, open_text
 from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 
 if TYPE_CHECKING:
     from cofire.ingest.capturing.checkpoints import Checkpoints
-
-__all__ = ["Progress", "capture"]
 
 LIBRARIES = ("cofire", "torch", "sae-lens", "transformer-lens", "transformers")
 
@@ -60,8 +59,8 @@ def capture(
     tokens: int | None = None,
     context: int | None = None,
     batch: int = 8,
-    device: str = "auto",
-    dtype: str = "float32",
+    device: Device = "auto",
+    dtype: Dtype = "float32",
     text_field: str = "text",
     mask_special: bool = True,
     norm_factor: float | None = NORM_FACTOR,
@@ -70,7 +69,7 @@ def capture(
     keep: bool = True,
     memory: int = 2 * 1024**3,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: TokenProgress | None = None,
 ) -> list[CaptureDir]:
     """Capture the activations of `saes` over `text`, going on where an equal run stopped.
 
@@ -128,23 +127,21 @@ def capture(
             place.source = place.sae.source
     prepend_bos, context = agree(places, context)
     per_batch = batch * context
-    settings: dict[str, Any] = {
-        "tokens": tokens,
-        "context": context,
-        "batch": batch,
-        "dtype": dtype,
-        "device": chosen,
-        "prepend_bos": prepend_bos,
-        "text": source.fingerprint(),
-        "text_field": text_field,
-        "mask_special": mask_special,
-        "norm_factor": norm_factor,
-        "shard_windows": batch * max(1, round(shard_tokens / per_batch)),
-        "residual_share": residual_share,
-    }
-    if not keep:
-        # Named only here, so that captures of earlier versions, which kept all, go on.
-        settings["no_keep"] = True
+    settings = CaptureSettings(
+        tokens=tokens,
+        context=context,
+        batch=batch,
+        dtype=dtype,
+        device=chosen,
+        prepend_bos=prepend_bos,
+        text=source.fingerprint(),
+        text_field=text_field,
+        mask_special=mask_special,
+        norm_factor=norm_factor,
+        shard_windows=batch * max(1, round(shard_tokens / per_batch)),
+        residual_share=residual_share,
+        keep=keep,
+    )
     _look(places, found, settings, Path(out), force)
     todo = [place for place in places if not place.complete]
     if todo:
@@ -166,7 +163,7 @@ def _check_numbers(
             raise InputError(f"--{name} {value} is too small: give at least {least}")
 
 
-def _look(places: list[Place], model: ModelInfo, settings: dict[str, Any], out: Path, force: bool) -> None:
+def _look(places: list[Place], model: ModelInfo, settings: CaptureSettings, out: Path, force: bool) -> None:
     """Check what is at the places already, and read the manifests that are to be gone on with."""
     if len(places) > 1:
         check_root(out, [place.path.name for place in places])
@@ -175,7 +172,9 @@ def _look(places: list[Place], model: ModelInfo, settings: dict[str, Any], out: 
         if force:
             continue
         hashes = (place.source.weights_sha256, place.source.config_sha256)
-        wanted = facts(place.source.release, place.source.sae_id, hashes, (model.name, model.weights_sha256), settings)
+        wanted = facts(
+            place.source.release, place.source.sae_id, hashes, (model.name, model.weights_sha256), settings.recorded()
+        )
         place.manifest = compare(place.path, wanted)
 
 
@@ -184,29 +183,29 @@ def _run(
     found: ModelInfo,
     todo: list[Place],
     source: TextSource,
-    settings: dict[str, Any],
+    settings: CaptureSettings,
     out: Path,
     force: bool,
     memory: int,
-    progress: Progress,
+    progress: TokenProgress,
 ) -> None:
     for place in todo:
-        place.sae = place.sae or load_sae(place.source, settings["device"])
+        place.sae = place.sae or load_sae(place.source, settings.device)
         if place.manifest is not None:
             verify(place.path, place.manifest)
     first = todo[0].source.metadata or {}
     language = load_model(
         model,
         found,
-        device=settings["device"],
-        dtype=settings["dtype"],
+        device=settings.device,
+        dtype=settings.dtype,
         processing=first.get("model_from_pretrained_kwargs"),
     )
     _check_model(language, todo, settings)
     new = [place for place in todo if place.manifest is None]
     with TemporaryDirectory(prefix="cofire-") as scratch:
         # The text is read to its end before anything is written: a bad line is found while `out` is as it was.
-        text, info = _text(todo, source, language, settings["tokens"], Path(scratch))
+        text, info = _text(todo, source, language, settings.tokens, Path(scratch))
         with ExitStack() as held:
             for place in todo:
                 place.path.mkdir(parents=True, exist_ok=True)
@@ -232,10 +231,10 @@ def _write_all(
     todo: list[Place],
     new: list[Place],
     language: LanguageModel,
-    settings: dict[str, Any],
+    settings: CaptureSettings,
     out: Path,
     memory: int,
-    progress: Progress,
+    progress: TokenProgress,
 ) -> None:
     try:
         with _checkpoints(todo, settings, memory) as checkpoints:
@@ -253,7 +252,7 @@ def _write_all(
         manifest.write(place.path)
 
 
-def _check_model(language: LanguageModel, todo: list[Place], settings: dict[str, Any]) -> None:
+def _check_model(language: LanguageModel, todo: list[Place], settings: CaptureSettings) -> None:
     for place in todo:
         info = place.loaded.info
         language.check_hook(place.source.spec, info.hook or "", place.loaded.head, info.d_in or 0)
@@ -263,17 +262,17 @@ def _check_model(language: LanguageModel, todo: list[Place], settings: dict[str,
                 f"{place.path} was captured with the model {there.source}, now {language.info.source}: "
                 "give another --out, or --force to start over"
             )
-    if settings["prepend_bos"] and language.bos is None:
+    if settings.prepend_bos and language.bos is None:
         raise InputError(f"the SAEs want a BOS token, but the tokenizer of {language.info.name} has none")
     limit = getattr(language.bridge.cfg, "n_ctx", None)
-    if limit and settings["context"] > limit:
+    if limit and settings.context > limit:
         raise InputError(
-            f"a context of {settings['context']} tokens is more than the {limit} of {language.info.name}: "
+            f"a context of {settings.context} tokens is more than the {limit} of {language.info.name}: "
             "give a smaller --context"
         )
 
 
-def _begin(place: Place, language: LanguageModel, settings: dict[str, Any]) -> None:
+def _begin(place: Place, language: LanguageModel, settings: CaptureSettings) -> None:
     sae = place.loaded
     place.manifest = Manifest(
         release=place.source.release,
@@ -282,8 +281,8 @@ def _begin(place: Place, language: LanguageModel, settings: dict[str, Any]) -> N
         sae=sae.info,
         model=language.info,
         text=TextInfo(documents=0, tokens=0),
-        settings=settings,
-        masking=Masking(rule=rule(language.special, settings["mask_special"], settings["norm_factor"]), kept=0),
+        settings=settings.recorded(),
+        masking=Masking(rule=rule(language.special, settings.mask_special, settings.norm_factor), kept=0),
         versions={"python": python_version()} | {name.replace("-", "_"): version(name) for name in LIBRARIES},
     )
     place.manifest.write(place.path)
@@ -320,10 +319,10 @@ def _complete_inputs(todo: list[Place], language: LanguageModel, text: Path, inf
 
 
 def _checkpoints(
-    todo: list[Place], settings: dict[str, Any], memory: int
+    todo: list[Place], settings: CaptureSettings, memory: int
 ) -> AbstractContextManager[Checkpoints | None]:
     """Give each place its running counts where activations are not kept; None where they are."""
-    if "no_keep" not in settings:
+    if settings.keep:
         return nullcontext()
     # What counts takes a second to import.
     from cofire.ingest.capturing.checkpoints import counting
@@ -334,14 +333,14 @@ def _checkpoints(
 def _write_shards(
     todo: list[Place],
     language: LanguageModel,
-    settings: dict[str, Any],
+    settings: CaptureSettings,
     checkpoints: Checkpoints | None,
-    progress: Progress,
+    progress: TokenProgress,
 ) -> None:
     progress.start(todo[0].begun.text.tokens)
-    length = settings["context"] - int(settings["prepend_bos"])
+    length = settings.context - int(settings.prepend_bos)
     documents = read_tokens(todo[0].path / TEXT)
-    for number, chunk in enumerate(shards_of(windows(documents, length), settings["shard_windows"])):
+    for number, chunk in enumerate(shards_of(windows(documents, length), settings.shard_windows)):
         behind = [place for place in todo if place.done == number]
         if not behind:
             progress.advance(sum(len(window.tokens) for window in chunk))
@@ -350,10 +349,10 @@ def _write_shards(
             language,
             [place.loaded for place in behind],
             chunk,
-            batch=settings["batch"],
-            prepend_bos=settings["prepend_bos"],
-            mask_special=settings["mask_special"],
-            residual_share=settings["residual_share"],
+            batch=settings.batch,
+            prepend_bos=settings.prepend_bos,
+            mask_special=settings.mask_special,
+            residual_share=settings.residual_share,
             advance=progress.advance,
         )
         total = sum(len(window.tokens) for window in chunk)
@@ -366,12 +365,12 @@ def _write_shards(
 
 
 def _write_shard(
-    place: Place, number: int, rows: Rows, encoded: Encoded, masked: int, settings: dict[str, Any]
+    place: Place, number: int, rows: Rows, encoded: Encoded, masked: int, settings: CaptureSettings
 ) -> None:
     manifest = place.begun
     masking = manifest.masking
     if masking.norm_limit is None:
-        masking.norm_limit = norm_limit(encoded.norms, rows.special, settings["norm_factor"])
+        masking.norm_limit = norm_limit(encoded.norms, rows.special, settings.norm_factor)
     keep = np.ones(len(encoded.norms), np.bool_)
     if masking.norm_limit is not None:
         keep = encoded.norms <= masking.norm_limit
@@ -388,7 +387,7 @@ def _write_shard(
     (place.path / SHARDS).mkdir(exist_ok=True)
     write_parquet(place.path / file, shard.to_arrow())
     info = ShardInfo(file=file, rows=shard.rows, firings=len(shard.indices), sha256=sha256_of(place.path / file))
-    if settings["residual_share"] is not None:
+    if settings.residual_share is not None:
         info.residuals = write_residuals(place.path, number, *select_residuals(encoded, keep))
     manifest.shards.append(info)
     manifest.write(place.path)

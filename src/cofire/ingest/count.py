@@ -19,7 +19,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +29,7 @@ import pyarrow.parquet as pq
 
 from cofire.common.arrays import Bools, Floats, Ints, Ints32
 from cofire.common.files import exclusive, write_atomically, write_parquet
+from cofire.common.progress import StageProgress
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import WORK
@@ -45,7 +45,8 @@ from cofire.ingest.capture_dir.table_files import (
 from cofire.ingest.capturing.running_counts import ABSENT, load_latents, load_tally, load_tokens
 from cofire.ingest.edges.candidates import candidates
 from cofire.ingest.edges.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCounter, edge_blocks, join_blocks
-from cofire.ingest.edges.rule import EdgeRule, Figures, LatentCounts, edges_table
+from cofire.ingest.edges.rule import Figures, LatentCounts, edges_table
+from cofire.ingest.edges.settings import CountSettings
 from cofire.ingest.latents.bins import BINS
 from cofire.ingest.latents.centroids import centroids
 from cofire.ingest.latents.contexts import ContextSampler
@@ -57,27 +58,14 @@ from cofire.ingest.pairs.engine import Engine
 from cofire.ingest.pairs.tally import CHECKPOINT_SECONDS, Tally, tally
 from cofire.schema.tables import CENTROIDS, CONDITIONALS
 
-Progress = Callable[[str, int, int], None]
-
 # Part of every fingerprint: raise it when the meaning of a column changes.
 COUNT_VERSION = 2
-
-
-@dataclass(frozen=True)
-class CountSettings(EdgeRule):
-    """What decides the tables: the edge rule; and the bound on what is held in memory, which changes no result.
-
-    Attributes:
-        memory: bytes that the counters of pairs take at most.
-    """
-
-    memory: int = 2 * 1024**3
 
 
 def count(
     capture: CaptureDir,
     settings: CountSettings | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     engine: Engine | None = None,
 ) -> bool:
     """Make the tables that a capture's activations give: latents, edges, conditionals, and those of its text.
@@ -124,7 +112,7 @@ def count(
         if current():
             remove_work(capture)
             return False
-        tell: Progress = progress or (lambda _stage, _done, _total: None)
+        tell: StageProgress = progress or (lambda _stage, _done, _total: None)
         if capture.keeps_activations:
             _count(capture, settings, made_from, engine or Engine(), tell)
         else:
@@ -160,7 +148,9 @@ def counted_from(capture: CaptureDir, settings: CountSettings) -> str:
     return digest(*parts, *([running.hashes] if running is not None else []))
 
 
-def _count(capture: CaptureDir, settings: CountSettings, made_from: str, engine: Engine, progress: Progress) -> None:
+def _count(
+    capture: CaptureDir, settings: CountSettings, made_from: str, engine: Engine, progress: StageProgress
+) -> None:
     work = work_directory(capture, made_from)
 
     def shards(stage: str) -> Iterator[Shard]:
@@ -201,7 +191,7 @@ def _count(capture: CaptureDir, settings: CountSettings, made_from: str, engine:
     _record(capture, settings, made_from, tables, str(noise["reason"]), figures)
 
 
-def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str, progress: Progress) -> None:
+def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str, progress: StageProgress) -> None:
     """Make the tables from the running counts of a capture that stores no activations."""
     work, counts, n = work_directory(capture, made_from), capture.counts(), capture.manifest.n_latents
     first, second = load_latents(counts)
@@ -272,12 +262,12 @@ def _tallies(
     work: Path,
     clear: ClearFirings | None,
     engine: Engine,
-    progress: Progress,
+    progress: StageProgress,
 ) -> tuple[Tally, Tally | None]:
     """Count all firings, and the clear ones where some noise floor is known."""
     total = len(capture.manifest.shards)
     walk: Callable[..., Tally] = partial(tally, device=engine.device)
-    if engine.name == "ray":
+    if engine.engine == "ray":
         from cofire.ingest.pairs.ray_engine import ray_tally
 
         walk = partial(ray_tally, address=engine.address)

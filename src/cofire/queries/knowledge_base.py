@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cofire.errors import QueryError
 from cofire.queries.known import check_latents, explain_nothing, known_sae
 from cofire.queries.library import Query, find_query, queries_with
-from cofire.settings import load_settings
+from cofire.settings import StoreSettings, load_settings
 from cofire.store import open_store
 from cofire.store.lexer import returned_columns
 
@@ -72,11 +72,12 @@ class KnowledgeBase:
             database=database,
             queries=None if queries is None else str(queries),
         )
-        self._queries = queries_with(settings.queries)
+        stored = settings.of(StoreSettings)
+        self._queries = queries_with(stored.queries)
         secret = settings.password
         self._timeout = timeout
         self._store = open_store(
-            settings.store,
+            stored.store,
             username=settings.username,
             password=None if secret is None else secret.get_secret_value(),
             database=settings.database,

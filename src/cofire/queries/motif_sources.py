@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from cofire.analysis.motifs.search import Kind, Measure, Motif, checked_sizes
+from cofire.analysis.motifs import Kind, Measure
+from cofire.analysis.motifs.search import Motif, checked_sizes
 from cofire.analysis.motifs.sources import (
     Edge,
     MotifCount,

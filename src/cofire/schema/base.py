@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -77,6 +78,18 @@ ColumnType = Literal[
     "int32", "int64", "float64", "bool", "string", "list<int32>", "list<int64>", "list<float32>", "list<float64>"
 ]
 
+_IN_GRAPH: dict[ColumnType, PropertyType] = {
+    "int32": "integer",
+    "int64": "integer",
+    "float64": "float",
+    "bool": "boolean",
+    "string": "string",
+    "list<int32>": "list<integer>",
+    "list<int64>": "list<integer>",
+    "list<float32>": "list<float>",
+    "list<float64>": "list<float>",
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -99,6 +112,7 @@ class Table:
         columns: all columns, in order.
         maker: the command that makes it.
         in_graph: whether its rows go into the graph; else they are read from the file alone.
+        part_of: name of a table with the same key, into which `cofire analyze` copies the columns that it has too.
     """
 
     name: str
@@ -107,6 +121,7 @@ class Table:
     columns: tuple[Column, ...]
     maker: Literal["count", "analyze"] = "count"
     in_graph: bool = True
+    part_of: str | None = None
 
     def arrow_schema(self) -> pa.Schema:
         """Return the Parquet schema, in the order of the columns."""
@@ -124,3 +139,13 @@ class Table:
             "list<float64>": pa.list_(pa.float64()),
         }
         return pa.schema([pa.field(c.name, arrow[c.type], nullable=c.nullable) for c in self.columns])
+
+
+def filled_columns(parts: Iterable[Table]) -> tuple[Column, ...]:
+    """Return the columns that a table has from its parts, keys left out: null where a part says nothing."""
+    return tuple(replace(c, nullable=True) for part in parts for c in part.columns if c.name not in part.key)
+
+
+def property_of(column: Column) -> Property:
+    """Return the property that a column becomes in the graph."""
+    return Property(camel_case(column.name), _IN_GRAPH[column.type], column.description)

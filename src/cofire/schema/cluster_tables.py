@@ -151,6 +151,7 @@ CLUSTER_NULLS = Table(
     ),
     maker="analyze",
     in_graph=False,
+    part_of="clusters",
 )
 
 CLUSTER_FUNCTIONS = Table(
@@ -266,6 +267,7 @@ CLUSTER_FUNCTIONS = Table(
     ),
     maker="analyze",
     in_graph=False,
+    part_of="clusters",
 )
 
 MOTIF_COUNTS = Table(

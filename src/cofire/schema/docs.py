@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from cofire.schema.base import Node, Property, Relationship
 from cofire.schema.nodes import NODES
@@ -39,9 +39,9 @@ def graph_page() -> str:
     return f"{_GRAPH_HEAD}{arrows}\n## Nodes\n\n{nodes}\n## Relationships\n\n{relationships}"
 
 
-def tables_page() -> str:
-    """Return docs/tables.md."""
-    return _TABLES_HEAD + "\n".join(_table(table) for table in TABLES)
+def tables_page(made_by: Mapping[str, str]) -> str:
+    """Return docs/tables.md; `made_by` has, by name, the command that makes a table."""
+    return _TABLES_HEAD + "\n".join(_table(table, made_by[table.name]) for table in TABLES)
 
 
 def _arrow(relationship: Relationship) -> str:
@@ -70,8 +70,9 @@ def _properties(properties: Iterable[Property]) -> str:
     return text
 
 
-def _table(table: Table) -> str:
-    text = f"## {table.name}\n\n{escaped(table.description)} Key: {', '.join(f'`{k}`' for k in table.key)}.\n\n"
+def _table(table: Table, made_by: str) -> str:
+    key = ", ".join(f"`{name}`" for name in table.key)
+    text = f"## {table.name}\n\n{escaped(table.description)} Key: {key}. Made by `{made_by}`.\n\n"
     text += "| column | type | null | meaning |\n|---|---|---|---|\n"
     for c in table.columns:
         text += f"| `{c.name}` | {escaped(c.type)} | {'yes' if c.nullable else ''} | {escaped(c.description)} |\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cofire.schema.base import Node, Property
+from cofire.schema.base import Node, Property, filled_columns, property_of
+from cofire.schema.tables import LATENT_PARTS
 
 UID = Property("uid", "string", "Stable key: the same on every load.", key=True)
 OF_SAE = Property("sae", "string", "uid of the SAE that it belongs to.", index=True)
@@ -105,6 +106,7 @@ LATENT = Node(
         Property(
             "decoder", "list<float>", "Decoder direction at norm 1; absent without weights or above 4,096 numbers."
         ),
+        *(property_of(column) for column in filled_columns(LATENT_PARTS)),
     ),
 )
 

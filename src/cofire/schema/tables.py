@@ -7,7 +7,7 @@ latent that always fires, the centralisation of a pair) is null, never 0 or NaN.
 
 from __future__ import annotations
 
-from cofire.schema.base import Column, ColumnType, Table
+from cofire.schema.base import Column, ColumnType, Table, filled_columns
 from cofire.schema.cluster_tables import (
     CLUSTER_FUNCTIONS,
     CLUSTER_NULLS,
@@ -28,6 +28,7 @@ __all__ = [
     "CONTEXTS",
     "EDGES",
     "LATENTS",
+    "LATENT_PARTS",
     "MEMBERS",
     "MOTIF_COUNTS",
     "SUBSPACES",
@@ -39,6 +40,10 @@ __all__ = [
     "ColumnType",
     "Table",
 ]
+
+LATENT_PARTS: tuple[Table, ...] = ()
+"""Tables with the key `index` and part_of="latents", one an analysis: their other columns stand in `latents` too, and
+are properties of `Latent`."""
 
 LATENTS = Table(
     "latents",
@@ -94,6 +99,7 @@ LATENTS = Table(
             nullable=True,
         ),
         Column("dead", "bool", "True when the latent never fires in this capture."),
+        *filled_columns(LATENT_PARTS),
     ),
 )
 
@@ -249,4 +255,5 @@ TABLES: tuple[Table, ...] = (
     SUBSPACES,
     SUBSPACE_POINTS,
     SUBSPACE_MIXTURES,
+    *LATENT_PARTS,
 )

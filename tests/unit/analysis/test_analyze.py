@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from builders import make_capture, random_arrays
-from cofire.analysis.analyze import _VERSIONS, analyze, is_stale
-from cofire.analysis.settings import ANALYSES, AnalysisSettings
+from cofire.analysis import analyze as module
+from cofire.analysis.analyses import ANALYSES, analysis_settings
+from cofire.analysis.analyze import analyze, is_stale
 from cofire.cli import run
 from cofire.common import processes
 from cofire.common.files import exclusive
@@ -19,13 +20,13 @@ from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.ingest.count import CountSettings, count
-from cofire.pipeline import analysis_settings
+from cofire.pipeline import settings_of_analyses
 from cofire.schema.tables import CLUSTER_FUNCTIONS, CLUSTER_NULLS, CLUSTERS
-from cofire.settings import Settings
+from cofire.settings import load_settings
 from cofire.store.plan.plan import load_plan
 from differing import differing
 
-QUICK = AnalysisSettings(runs=3, rewires=4)
+QUICK = analysis_settings(runs=3, rewires=4)
 PARTS = ("cluster_nulls", "motif_counts", "cluster_functions", "subspaces", "subspace_points", "subspace_mixtures")
 
 
@@ -41,7 +42,7 @@ def files(capture: CaptureDir) -> dict[str, bytes]:
 
 
 def test_all_are_made_once_and_then_left_alone(capture: CaptureDir) -> None:
-    assert analyze(capture, QUICK) == ANALYSES
+    assert analyze(capture, QUICK) == tuple(analysis.name for analysis in ANALYSES)
     before = files(capture)
     assert set(PARTS) <= set(table_infos(capture))
     assert not is_stale(capture, QUICK)
@@ -81,7 +82,7 @@ def test_the_order_of_what_is_asked_does_not_matter(capture: CaptureDir, tmp_pat
 
 def test_other_clusters_drop_what_was_said_of_the_old_ones(capture: CaptureDir) -> None:
     analyze(capture, QUICK)
-    other = replace(QUICK, resolution=0.05)
+    other = analysis_settings(runs=3, rewires=4, resolution=0.05)
     assert is_stale(capture, other)
     assert analyze(capture, other, only=("clusters",)) == ("clusters",)
     assert not set(PARTS) & set(table_infos(capture))
@@ -92,7 +93,7 @@ def test_other_clusters_drop_what_was_said_of_the_old_ones(capture: CaptureDir) 
 
 def test_more_rewires_make_the_nulls_anew_and_nothing_else(capture: CaptureDir) -> None:
     analyze(capture, QUICK)
-    assert analyze(capture, replace(QUICK, rewires=5)) == ("nulls",)
+    assert analyze(capture, analysis_settings(runs=3, rewires=5)) == ("nulls",)
 
 
 def test_a_run_that_was_stopped_between_two_tables_is_finished(
@@ -118,7 +119,7 @@ def test_a_run_that_was_stopped_between_two_tables_is_finished(
 def test_other_rewires_in_passing_leave_the_nulls_alone(capture: CaptureDir) -> None:
     analyze(capture, QUICK)
     before = files(capture)
-    assert analyze(capture, replace(QUICK, rewires=5), only=("clusters",)) == ()
+    assert analyze(capture, analysis_settings(runs=3, rewires=5), only=("clusters",)) == ()
     assert differing(files(capture), before) == []
 
 
@@ -126,7 +127,8 @@ def test_clusters_that_differ_take_the_rest_along_whatever_made_them(
     capture: CaptureDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     analyze(capture, QUICK)
-    monkeypatch.setitem(_VERSIONS, "clusters", 99)
+    clusters, *others = ANALYSES
+    monkeypatch.setattr(module, "ANALYSES", (replace(clusters, version=99), *others))
     assert analyze(capture, QUICK) == ("clusters",)  # the same clusters: what is known of them still holds
     assert set(PARTS) <= set(table_infos(capture))
 
@@ -160,12 +162,12 @@ def test_nothing_is_written_where_one_of_several_cannot_be_analysed(
 
 
 def test_the_default_of_an_earlier_cofire_is_no_wish(capture: CaptureDir) -> None:
-    analyze(capture, replace(QUICK, resolution=0.7))
+    analyze(capture, analysis_settings(runs=3, rewires=4, resolution=0.7))
     manifest = capture.tables / "manifest.json"
     record = json.loads(manifest.read_text())
     record["clusters"]["settings"] = {"method": "leiden-cpm", "weight": "log_odds", "resolution": 0.7, "seed": 3}
     manifest.write_text(json.dumps(record))
-    assert analysis_settings(capture, Settings()) == replace(QUICK, runs=2, rewires=3)
+    assert settings_of_analyses(capture, load_settings()) == analysis_settings(runs=2, rewires=3)
 
 
 def test_processes_are_as_set_and_change_nothing(
@@ -180,15 +182,21 @@ def test_processes_are_as_set_and_change_nothing(
     monkeypatch.setattr("cofire.analysis.clusters.sweep.make_parts", counted)
     monkeypatch.setattr("cofire.analysis.nulls.nulls.make_parts", counted)
     monkeypatch.setenv("COFIRE_PROCESSES", "2")
-    both = analysis_settings(capture, Settings(runs=3, rewires=4))
+    both = settings_of_analyses(capture, load_settings(runs=3, rewires=4))
     analyze(capture, both)
     assert shared == [2, 2]
     before = files(capture)
-    assert analyze(capture, replace(both, processes=1)) == ()
+    assert (
+        analyze(
+            capture,
+            {name: replace(one, processes=1) if hasattr(one, "processes") else one for name, one in both.items()},
+        )
+        == ()
+    )
     monkeypatch.delenv("COFIRE_PROCESSES")
     other = make_capture(tmp_path / "other", random_arrays(3, n_latents=40))
     count(other, CountSettings(edges="all"))
-    analyze(other, analysis_settings(other, Settings(runs=3, rewires=4)))
+    analyze(other, settings_of_analyses(other, load_settings(runs=3, rewires=4)))
     # A small graph: one.
     assert shared == [2, 2, 1, 1]
     assert differing(files(other), before) == []

@@ -74,7 +74,6 @@ def test_parquet_goes_out_in_row_groups(captures: list[CaptureDir], monkeypatch:
     import pyarrow.parquet as pq
 
     from cofire.cli import output as streaming
-    from cofire.cli.output import Format
 
     class Out(io.StringIO):
         buffer = io.BytesIO()
@@ -89,7 +88,7 @@ def test_parquet_goes_out_in_row_groups(captures: list[CaptureDir], monkeypatch:
 
     types = {"sae": "string", "size": "integer", "score": "float", "members": "list<integer>"}
     with pytest.raises(KeyboardInterrupt):
-        streaming.write_stream(rows(), types, Format.parquet)
+        streaming.write_stream(rows(), types, "parquet")
     file = pq.ParquetFile(io.BytesIO(Out.buffer.getvalue()))
     assert file.metadata.num_row_groups == 3
     assert [row["size"] for row in file.read().to_pylist()] == [0, 1, 2, 3, 4]
@@ -144,7 +143,7 @@ def test_min_z_says_where_nothing_stands_out(compared: CaptureDir, run: Any) -> 
 
 @pytest.mark.parametrize("format_", ["json", "csv", "table"])
 def test_an_interrupt_leaves_whole_output(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from cofire.cli.output import Format, write_stream
+    from cofire.cli.output import write_stream
 
     def rows() -> Iterator[tuple[Any, ...]]:
         yield "a", [1, 2]
@@ -152,7 +151,7 @@ def test_an_interrupt_leaves_whole_output(format_: str, capsys: pytest.CaptureFi
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_stream(rows(), {"sae": "string", "members": "list<integer>"}, Format(format_))
+        write_stream(rows(), {"sae": "string", "members": "list<integer>"}, format_)
     out = capsys.readouterr().out
     if format_ == "json":
         assert json.loads(out) == [{"sae": "a", "members": [1, 2]}, {"sae": "b", "members": [3]}]
@@ -169,7 +168,7 @@ def test_values_that_are_not_finite_are_printed_as_without_streaming(
 ) -> None:
     import pyarrow.parquet as pq
 
-    from cofire.cli.output import Format, emit, write_stream
+    from cofire.cli.output import emit, write_stream
     from cofire.queries.frames import typed_frame
 
     class Out(io.StringIO):
@@ -187,9 +186,9 @@ def test_values_that_are_not_finite_are_printed_as_without_streaming(
         out = Out()
         monkeypatch.setattr(sys, "stdout", out)
         if streamed:
-            write_stream(iter(rows), types, Format(format_))
+            write_stream(iter(rows), types, format_)
         else:
-            emit(typed_frame(list(types), list(types.values()), rows), Format(format_))
+            emit(typed_frame(list(types), list(types.values()), rows), format_)
         if format_ == "json":
             said.append(json.loads(out.getvalue(), parse_constant=forbidden))
         elif format_ == "parquet":

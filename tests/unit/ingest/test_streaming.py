@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from builders import arrays_of, make_capture, random_arrays
+from cofire.analysis.analyses import analysis_settings
 from cofire.analysis.analyze import analyze
-from cofire.analysis.settings import AnalysisSettings
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -339,7 +339,7 @@ def test_what_is_absent_is_said(counted: CaptureDir) -> None:
 
 def test_tokens_are_loaded_without_contexts(counted: CaptureDir) -> None:
     count(counted, ALL)
-    analyze(counted, AnalysisSettings(resolution=0.7, seed=0, rewires=3))
+    analyze(counted, analysis_settings(resolution=0.7, seed=0, rewires=3))
     plan = load_plan(counted)
     kinds = [section.kind for section in plan.sections]
     assert plan.sae["noiseFloor"] == ABSENT

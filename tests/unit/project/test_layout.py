@@ -18,7 +18,8 @@ SOURCES = ROOT / "src"
 ORDER = {
     "cofire": [
         {"errors"},
-        {"schema", "common"},
+        {"common"},
+        {"schema"},
         {"ingest"},
         {"analysis", "store", "worlds"},
         {"settings"},
@@ -35,9 +36,10 @@ ORDER = {
         {"capture", "count", "import_activations"},
     ],
     "cofire.analysis": [
-        {"clusters", "activations", "motifs", "settings"},
+        {"clusters", "activations", "motifs"},
         {"nulls", "functions", "subspaces", "report"},
         {"structure_function"},
+        {"analyses"},
         {"analyze"},
     ],
     "cofire.store": [

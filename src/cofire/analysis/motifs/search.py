@@ -19,17 +19,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Literal
 
+from cofire.analysis.motifs import Kind
+from cofire.common.progress import Progress
 from cofire.errors import InputError
 
-Kind = Literal["star", "clique", "path", "bifan"]
-Measure = Literal["log_odds", "count", "jaccard", "phi", "npmi", "lift", "decoder_cosine"]
 Score = int | float
-Progress = Callable[[int, int], None]
 
 DEFAULT_SIZE = 4
 """Below four latents a star is a path and a clique is a triangle."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cofire.analysis.motifs.search import BestMotifs, CoFiring, Kind, Measure, Motif, Score, motifs
+from cofire.analysis.motifs import Kind, Measure
+from cofire.analysis.motifs.search import BestMotifs, CoFiring, Motif, Score, motifs
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.schema.tables import EDGES, MOTIF_COUNTS

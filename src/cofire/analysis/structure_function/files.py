@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cofire.analysis.settings import ACROSS
+from cofire.analysis.structure_function import NAME
 from cofire.common.files import write_atomically
 from cofire.errors import InputError
 
@@ -26,9 +26,9 @@ def write_structure_function(found: StructureFunction, out: Path) -> list[Path]:
     with style():
         picture = png(structure_function_figure(found))
     made = {
-        f"{ACROSS}.csv": found.table.to_csv(index=False).encode(),
-        f"{ACROSS}-clusters.csv": found.rows.to_csv(index=False).encode(),
-        f"{ACROSS}.png": picture,
+        f"{NAME}.csv": found.table.to_csv(index=False).encode(),
+        f"{NAME}-clusters.csv": found.rows.to_csv(index=False).encode(),
+        f"{NAME}.png": picture,
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 class TableInfo(BaseModel):
-    """One table: its hash and size, what it was made from, and the settings and figures of that run."""
+    """One table: its hash and size, what it was made from, and the settings and figures of that run.
+
+    Attributes:
+        unfilled: its hash before columns were filled from its parts; None where they were not.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,6 +39,12 @@ class TableInfo(BaseModel):
     made_from: str
     settings: dict[str, Any] = Field(default_factory=dict)
     figures: dict[str, int | float] = Field(default_factory=dict)
+    unfilled: str | None = None
+
+    @property
+    def as_made(self) -> str:
+        """The hash of what was made, whatever its parts have filled in since: what is made from it stays current."""
+        return self.unfilled or self.sha256
 
 
 def digest(*parts: object) -> str:
@@ -81,10 +91,10 @@ def is_current(capture: CaptureDir, name: str, made_from: str) -> bool:
 
 def save_tables(
     capture: CaptureDir,
-    tables: dict[str, pa.Table],
+    tables: Mapping[str, pa.Table],
     made_from: str,
-    settings: dict[str, Any],
-    figures: dict[str, int | float],
+    settings: Mapping[str, Any],
+    figures: Mapping[str, int | float],
 ) -> None:
     """Write tables that belong together, and record them in one step after the last is on the disk."""
     infos = table_infos(capture)
@@ -93,8 +103,40 @@ def save_tables(
         path = capture.tables / table_file(name)
         write_parquet(path, table)
         infos[name] = TableInfo(
-            sha256=sha256_of(path), rows=table.num_rows, made_from=made_from, settings=settings, figures=figures
+            sha256=sha256_of(path),
+            rows=table.num_rows,
+            made_from=made_from,
+            settings=dict(settings),
+            figures=dict(figures),
         )
+    _record(capture, infos)
+
+
+def fill_table(capture: CaptureDir, whole: Table, parts: Sequence[Table]) -> None:
+    """Put into a table what its parts (`Table.part_of`) say of its rows; null where one is not there or says nothing.
+
+    A part has the table's key, and fills the columns that the table has too. What was made from the table stays
+    current: see `TableInfo.as_made`.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    there = read_table(capture, whole)
+    filled, own = there, {column.name for column in whole.columns}
+    for part in parts:
+        found = read_table(capture, part) if is_whole(capture, part.name) else None
+        if found is not None:
+            place = pc.index_in(there.column(whole.key[0]), value_set=found.column(part.key[0]).combine_chunks())
+        for name in [column.name for column in part.columns if column.name in own - set(part.key)]:
+            field = there.schema.field(name)
+            values = pa.nulls(there.num_rows, field.type) if found is None else found.column(name).take(place)
+            filled = filled.set_column(filled.schema.get_field_index(name), field, values)
+    if filled.equals(there):
+        return
+    infos = table_infos(capture)
+    path, info = capture.tables / table_file(whole.name), infos[whole.name]
+    write_parquet(path, filled)
+    infos[whole.name] = info.model_copy(update={"sha256": sha256_of(path), "unfilled": info.as_made})
     _record(capture, infos)
 
 
@@ -108,7 +150,7 @@ def drop_tables(capture: CaptureDir, names: Iterable[str]) -> None:
 
 
 def _record(capture: CaptureDir, infos: dict[str, TableInfo]) -> None:
-    record = {name: info.model_dump() for name, info in sorted(infos.items())}
+    record = {name: info.model_dump(exclude_unset=True) for name, info in sorted(infos.items())}
     write_text(capture.tables / MANIFEST, json.dumps(record, indent=1) + "\n")
 
 

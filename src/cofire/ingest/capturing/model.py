@@ -16,9 +16,8 @@ from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capturing.quiet import quiet
 
-__all__ = ["DTYPES", "LanguageModel", "find_model", "load_model"]
+__all__ = ["LanguageModel", "find_model", "load_model"]
 
-DTYPES = ("float32", "bfloat16", "float16")
 # Files of a model directory that decide its activations or its tokens.
 MODEL_FILES = ("*.safetensors", "*.bin", "config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
 # What HookedTransformer did to the weights before an SAE was trained on it; all are off unless the SAE says so.
@@ -150,7 +149,7 @@ def load_model(
         model: Hugging Face name or directory.
         found: what `find_model` says of it.
         device: "cpu" or "cuda".
-        dtype: the weights' dtype, one of DTYPES.
+        dtype: the weights' dtype, see `settings.Dtype`.
         processing: the SAE's `model_from_pretrained_kwargs`: which changes of the weights it was trained with.
 
     Raises:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,59 +19,13 @@ import pyarrow.parquet as pq
 from cofire.common.arrays import Array, Bools, Floats, Ints, Singles
 from cofire.ingest.edges.candidates import Candidates
 from cofire.ingest.edges.measures import pair_measures
+from cofire.ingest.edges.settings import EdgeRule
 from cofire.ingest.edges.significance import benjamini_hochberg, log_odds_error, stratified_log_odds, z_score
 from cofire.ingest.latents.passes import nullable
 from cofire.schema.tables import EDGES
 
 Arrays = dict[str, Array]
 Figures = dict[str, int | float]
-
-
-@dataclass(frozen=True)
-class EdgeRule:
-    """What decides the edges.
-
-    Attributes:
-        edges: 'significant' keeps the pairs that pass the rule; 'all' every pair that co-fired, with the same measures.
-        min_count: fewest joint firings of a kept pair.
-        min_log_odds: least log_odds of a kept pair, nats.
-        fdr: the false discovery rate of Benjamini and Hochberg.
-        weak: keep the weak-only pairs too.
-        token_strata: how many of the most frequent tokens are strata of their own within each document.
-        denoise: judge clear firings less the interference of other latents, where that can be.
-    """
-
-    edges: Literal["significant", "all"] = "significant"
-    min_count: int = 20
-    min_log_odds: float = 1.0
-    fdr: float = 0.01
-    weak: bool = False
-    token_strata: int = 0
-    denoise: bool = True
-
-    @property
-    def words(self) -> str:
-        """The rule in words, as it is stored with the SAE."""
-        within = "documents"
-        if self.token_strata:
-            within += f" and, in them, each of the {self.token_strata:,} most frequent tokens"
-        passes = f"count >= {self.min_count}, log_odds >= {self.min_log_odds:g}, q <= {self.fdr:g} within {within}"
-        if self.edges == "all":
-            return f"all pairs that co-fired; significant would be {passes}"
-        return passes + ("; weak-only pairs too" if self.weak else "")
-
-    def recorded(self) -> dict[str, Any]:
-        """Return the settings that the result depends on."""
-        return {
-            "edges": self.edges,
-            "min_count": self.min_count,
-            "min_log_odds": self.min_log_odds,
-            "fdr": self.fdr,
-            "weak": self.weak,
-            "token_strata": self.token_strata,
-            "denoise": self.denoise,
-            "rule": self.words,
-        }
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from cofire.common.settings import setting
 from cofire.errors import InputError
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where joint firings are counted.
+    """Where joint firings are counted. Ray (docs/ray.md) gives each task a GPU where the cluster has some."""
 
-    Attributes:
-        name: 'local', or 'ray' for a cluster (docs/ray.md).
-        address: of the cluster: None for one of this machine alone, 'auto', or HOST:PORT.
-        device: 'cpu' or 'cuda', for the local engine. Ray gives each task a GPU where the cluster has some.
-    """
-
-    name: Literal["local", "ray"] = "local"
-    address: str | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
+    engine: Literal["local", "ray"] = setting("local", "where pairs are counted")
+    address: str | None = setting(None, "Ray cluster, auto or HOST:PORT; without it, one of this machine")
+    device: Literal["cpu", "cuda"] = setting("cpu", "what counts pairs, with the local engine")
 
     def check(self) -> None:
         """Check what can be told without connecting.
@@ -34,7 +29,7 @@ class Engine:
             from cofire.common.devices import choose_device
 
             choose_device(self.device)
-        if self.name == "local" and self.address is not None:
+        if self.engine == "local" and self.address is not None:
             raise InputError("--address is of a Ray cluster: give --engine ray too, or leave it out")
 
     @contextmanager
@@ -46,7 +41,7 @@ class Engine:
             StoreError: the cluster cannot be reached.
         """
         self.check()
-        if self.name == "local":
+        if self.engine == "local":
             yield
             return
         from cofire.ingest.pairs.ray_cluster import cluster

@@ -6,10 +6,11 @@ that says which version of the schema it is. Load journals are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from itertools import islice
 
+from cofire.common.progress import StageProgress
 from cofire.errors import QueryError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.schema.base import Node, Relationship
@@ -22,7 +23,6 @@ from cofire.store.plan.section import LoadPlan, Row
 from cofire.store.plan.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
 
-Progress = Callable[[str, int, int], None]
 Slice = tuple[Node | Relationship, list[Row]]
 
 SLICE_ROWS = 10_000
@@ -35,7 +35,7 @@ ORDER BY uid"""
 
 
 def capture_rows(
-    captures: Sequence[CaptureDir], progress: Progress | None = None, *, decoders: bool = True
+    captures: Sequence[CaptureDir], progress: StageProgress | None = None, *, decoders: bool = True
 ) -> Iterator[Slice]:
     """Yield the graph that loading the captures, in this order, into an empty store would make.
 
@@ -69,7 +69,7 @@ def capture_rows(
     yield from shared.slices(SLICE_ROWS)
 
 
-def store_rows(store: Store, saes: Sequence[str] = (), progress: Progress | None = None) -> Iterator[Slice]:
+def store_rows(store: Store, saes: Sequence[str] = (), progress: StageProgress | None = None) -> Iterator[Slice]:
     """Yield the graph of a store's ready SAEs, streamed sort by sort; of these SAEs alone where any are named.
 
     Relationships between two SAEs are there when both are. Memory holds a slice and the shared nodes.

@@ -13,12 +13,13 @@ import pickle
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from cofire.common.progress import Progress
 from cofire.errors import StoreError
 from cofire.schema.base import Node, PropertyType, Relationship
 from cofire.schema.cypher import ddl
@@ -30,8 +31,6 @@ from cofire.store.embedded.server import java_environment
 from cofire.store.plan.section import LoadPlan, Section, values_in
 from cofire.store.plan.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
-
-Progress = Callable[[int, int], None]
 
 LEAST_ROWS = 50_000
 """Fewer rows are loaded sooner by Cypher: a new database costs two starts of the engine."""

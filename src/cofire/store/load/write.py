@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from cofire.common.progress import Progress
 from cofire.errors import StoreError
 from cofire.schema.base import Node, Relationship
 from cofire.schema.cypher import create_nodes, create_relationships, create_relationships_by_id, merge_nodes
@@ -43,8 +43,6 @@ from cofire.store.load.journal import (
 from cofire.store.plan.section import LoadPlan, Row, Section, values_in
 from cofire.store.values import Rows
 from cofire.store.versions import ensure_schema
-
-Progress = Callable[[int, int], None]
 
 BATCH_ROWS = 10_000
 BATCH_VALUES = 150_000

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import VOCABULARY
@@ -25,8 +26,6 @@ _WORD = re.compile(r"\w+")
 
 def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Slice:
     """Return the rows of the latents, with their decoder directions where `decoders`."""
-    own = [p.name for p in LATENT.properties if p.name not in ("uid", "sae", "topTokens", "label", "words", "decoder")]
-    place = own.index("index")
 
     @cache
     def top_tokens() -> dict[int, list[str]]:
@@ -37,13 +36,21 @@ def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Sli
         return top
 
     def rows(start: int, stop: int) -> list[Row]:
-        plain = columns_as_rows(tables.slice(LATENTS, start, stop), [snake_case(name) for name in own])
-        directions = decoder_rows(capture, start, stop) if decoders else [None] * len(plain)
-        made = []
-        for row, direction in zip(plain, directions, strict=True):
-            top = top_tokens().get(row[place], [])
-            made.append([f"{capture.uid}/{row[place]}", capture.uid, *row, top, None, words_of(top), direction])
-        return made
+        data = tables.slice(LATENTS, start, stop)
+        top = [top_tokens().get(latent, []) for latent in data.column("index").to_pylist()]
+        nothing = [None] * data.num_rows
+        made: dict[str, Sequence[Any]] = {
+            "uid": latent_uids(capture, data, "index"),
+            "sae": [capture.uid] * data.num_rows,
+            "topTokens": top,
+            "label": nothing,
+            "words": [words_of(texts) for texts in top],
+            "decoder": decoder_rows(capture, start, stop) if decoders else nothing,
+        }
+        columns = [
+            made[p.name] if p.name in made else data.column(snake_case(p.name)).to_pylist() for p in LATENT.properties
+        ]
+        return list(map(list, zip(*columns, strict=True)))
 
     return rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +25,7 @@ from cofire.errors import InputError
 from cofire.settings import StoreSettings, load_settings
 
 if TYPE_CHECKING:
+    from cofire.common.progress import StageProgress
     from cofire.ingest.capture_dir.directory import CaptureDir
     from cofire.queries.knowledge_base import KnowledgeBase
     from cofire.queries.library import Query
@@ -50,7 +51,7 @@ def _bars() -> Progress:
 
 
 @contextmanager
-def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
+def stages(title: str) -> Iterator[StageProgress]:
     """Show progress on stderr; yields a callback (stage, done, total). A stage's bar stays when the next begins."""
     with _bars() as bars:
         tasks: dict[str, TaskID] = {}

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cofire.errors import CaptureError
 
@@ -79,6 +79,36 @@ def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) ->
         folder.rmdir()
 
     write_atomically(path, write)
+
+
+def write_array(path: Path, array: npt.NDArray[np.generic], *, shared: bool = False) -> None:
+    """Write one array as .npy, atomically; `shared` as for `write_atomically`."""
+    import numpy as np
+
+    def write(part: Path) -> None:
+        with part.open("wb") as handle:
+            np.save(handle, array)
+
+    write_atomically(path, write, shared=shared)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], *, shared: bool = False) -> None:
+    """Write arrays as .npz, atomically; `shared` as for `write_atomically`."""
+    import numpy as np
+
+    def write(part: Path) -> None:
+        with part.open("wb") as handle:
+            np.savez(handle, **arrays)  # type: ignore[arg-type]  # numpy's stub takes **arrays for its own flags
+
+    write_atomically(path, write, shared=shared)
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return what `write_arrays` wrote, by name."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as saved:
+        return {name: saved[name] for name in saved.files}
 
 
 @contextmanager

@@ -19,8 +19,10 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cofire.common.arrays import Bools, Floats, Ints, Ints32
-from cofire.common.files import exclusive, write_atomically, write_parquet
+from cofire.common.files import exclusive, read_arrays, write_arrays, write_parquet
 from cofire.common.progress import StageProgress
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -51,15 +53,25 @@ from cofire.ingest.latents.bins import BINS
 from cofire.ingest.latents.centroids import centroids
 from cofire.ingest.latents.contexts import ContextSampler
 from cofire.ingest.latents.histograms import aligned_histograms
-from cofire.ingest.latents.passes import Arrays, first_pass, latents_table, nullable, second_pass, threshold_of
+from cofire.ingest.latents.passes import (
+    FirstPass,
+    SecondPass,
+    first_pass,
+    latents_table,
+    nullable,
+    second_pass,
+    threshold_of,
+)
 from cofire.ingest.latents.top_tokens import TokenCounter
-from cofire.ingest.noise.clear import ClearFirings, clear_firings
+from cofire.ingest.noise.clear import ClearFirings, NoiseFloors, clear_firings
 from cofire.ingest.pairs.engine import Engine
 from cofire.ingest.pairs.tally import CHECKPOINT_SECONDS, Tally, tally
 from cofire.schema.tables import CENTROIDS, CONDITIONALS
 
 # Part of every fingerprint: raise it when the meaning of a column changes.
 COUNT_VERSION = 2
+
+Record = TypeVar("Record", FirstPass, SecondPass, NoiseFloors)
 
 
 def count(
@@ -159,44 +171,46 @@ def _count(
             yield shard
             progress(stage, number + 1, total)
 
-    first = _saved(work / "first.npz", lambda: first_pass(capture, shards("firings")))
-    second = _saved(work / "second.npz", lambda: second_pass(capture, first, shards("spread"), engine.device))
+    first = _saved(work / "first.npz", FirstPass, lambda: first_pass(capture, shards("firings")))
+    second = _saved(
+        work / "second.npz", SecondPass, lambda: second_pass(capture, first, shards("spread"), engine.device)
+    )
     clear = ClearFirings((work / "clear").resolve())
     noise = _saved(
         work / "noise.npz",
+        NoiseFloors,
         lambda: clear_firings(
             capture,
-            threshold_of(capture),
+            first.threshold,
             clear.folder,
             denoise=settings.denoise,
             tell=lambda done, total: progress("noise floor", done, total),
         ),
     )
-    known = np.isfinite(noise["clear_floor"])
+    known = np.isfinite(noise.clear_floor)
     found = candidates(
         lambda: _tallies(capture, settings, work, clear if known.any() else None, engine, progress),
         1 if settings.edges == "all" else settings.min_count,
         work,
         lambda done, total: progress("significance", done, total),
     )
-    latents = LatentCounts(first["firing_count"], known, capture.manifest.rows, capture.weights().get("W_dec"))
+    latents = LatentCounts(first.firing_count, known, capture.manifest.rows, capture.weights().get("W_dec"))
     edges, passing, figures = edges_table(found, latents, settings)
     conditionals, magnitude_r = _conditionals(
         capture, settings, edges.filter(pa.array(passing)), first, second, work, shards
     )
     tables = _last_pass(capture, first, second, noise, found.clear_count, shards("examples"), engine.device)
     if capture.has_residuals:
-        tables["centroids"] = _centroids(capture, second["main_low"])
+        tables["centroids"] = _centroids(capture, second.main_low)
     tables |= {"edges": _with_magnitude(edges, passing, magnitude_r), "conditionals": conditionals}
-    _record(capture, settings, made_from, tables, str(noise["reason"]), figures)
+    _record(capture, settings, made_from, tables, noise.reason, figures)
 
 
 def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str, progress: StageProgress) -> None:
     """Make the tables from the running counts of a capture that stores no activations."""
     work, counts, n = work_directory(capture, made_from), capture.counts(), capture.manifest.n_latents
-    first, second = load_latents(counts)
-    unknown = np.full(n, np.nan)
-    noise = {"off_median": unknown, "sigma0": unknown, "clear_floor": unknown}
+    first, second = load_latents(counts, threshold_of(capture))
+    noise = NoiseFloors.unknown(n, ABSENT)
 
     def tally_of_all() -> tuple[Tally, None]:
         scratch = work / "scratch"
@@ -211,15 +225,15 @@ def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str,
         lambda done, total: progress("significance", done, total),
     )
     known = np.zeros(n, np.bool_)
-    latents = LatentCounts(first["firing_count"], known, capture.manifest.rows, capture.weights().get("W_dec"))
+    latents = LatentCounts(first.firing_count, known, capture.manifest.rows, capture.weights().get("W_dec"))
     edges, _, figures = edges_table(found, latents, settings)
     nothing = np.zeros(n, np.int64)
     tables = {
         "latents": latents_table(capture, first, second, noise, nothing, np.zeros(n * BINS, np.int64)),
         "edges": edges,
-        "tokens": load_tokens(counts).table(first["firing_count"], capture.vocabulary()),
+        "tokens": load_tokens(counts).table(first.firing_count, capture.vocabulary()),
     }
-    _record(capture, settings, made_from, tables, ABSENT, figures)
+    _record(capture, settings, made_from, tables, noise.reason, figures)
 
 
 def _record(
@@ -242,18 +256,15 @@ def _record(
     remove_work(capture)
 
 
-def _saved(path: Path, make: Callable[[], Arrays]) -> Arrays:
-    """Return what a pass made, from the disk if an earlier run got that far."""
-    if not path.is_file():
-        arrays = make()
-
-        def write(part: Path) -> None:
-            with part.open("wb") as handle:
-                np.savez(handle, **arrays)  # type: ignore[arg-type]  # numpy's stub takes **arrays for its own flags
-
-        write_atomically(path, write)
-    with np.load(path, allow_pickle=False) as loaded:
-        return {name: loaded[name] for name in loaded.files}
+def _saved(path: Path, record: type[Record], make: Callable[[], Record]) -> Record:
+    """Return what a pass made, a dataclass of arrays and words, from the disk if an earlier run got that far."""
+    names = {field.name for field in fields(record)}
+    # What another version of cofire left may have other parts.
+    if not path.is_file() or read_arrays(path).keys() != names:
+        write_arrays(path, {name: np.asarray(value) for name, value in vars(make()).items()})
+    saved = read_arrays(path)
+    parts: dict[str, Any] = {name: str(array) if array.dtype.kind == "U" else array for name, array in saved.items()}
+    return record(**parts)
 
 
 def _tallies(
@@ -302,8 +313,8 @@ def _conditionals(
     capture: CaptureDir,
     settings: CountSettings,
     edges: pa.Table,
-    first: Arrays,
-    second: Arrays,
+    first: FirstPass,
+    second: SecondPass,
     work: Path,
     shards: Callable[[str], Iterator[Shard]],
 ) -> tuple[pa.Table, Floats]:
@@ -319,10 +330,10 @@ def _conditionals(
                 capture.manifest.n_latents,
                 a[start:stop],
                 b[start:stop],
-                threshold=threshold_of(capture),
-                mu=second["mu"],
-                main_low=second["main_low"],
-                high=first["high"],
+                threshold=first.threshold,
+                mu=second.mu,
+                main_low=second.main_low,
+                high=first.high,
             )
             for shard in shards(f"conditionals {number + 1}/{len(blocks)}"):
                 counter.add(shard)
@@ -362,20 +373,20 @@ def _centroids(capture: CaptureDir, main_low: Floats) -> pa.Table:
 
 def _last_pass(
     capture: CaptureDir,
-    first: Arrays,
-    second: Arrays,
-    noise: Arrays,
+    first: FirstPass,
+    second: SecondPass,
+    noise: NoiseFloors,
     clear_count: Ints | None,
     shards: Iterator[Shard],
     device: str,
 ) -> dict[str, pa.Table]:
     """Return the table latents, and tokens and contexts where the capture has token ids."""
     n = capture.manifest.n_latents
-    threshold, mu = threshold_of(capture), second["mu"]
+    threshold, mu = first.threshold, second.mu
     documents, texts = capture.documents(), capture.vocabulary()
     aligned = aligned_histograms(threshold, mu, device)
     token_counter = TokenCounter()
-    sampler = ContextSampler(first["low"], first["high"])
+    sampler = ContextSampler(first.low, first.high)
     for shard in shards:
         aligned.add(shard.indices, shard.values)
         if documents is not None:
@@ -384,6 +395,6 @@ def _last_pass(
     clear = np.zeros(n, np.int64) if clear_count is None else clear_count
     tables = {"latents": latents_table(capture, first, second, noise, clear, aligned.counts())}
     if documents is not None:
-        tables["tokens"] = token_counter.table(first["firing_count"], texts)
+        tables["tokens"] = token_counter.table(first.firing_count, texts)
         tables["contexts"] = sampler.table(threshold, mu, documents, texts)
     return tables

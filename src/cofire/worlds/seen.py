@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +29,8 @@ from cofire.worlds.world import full
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+    from cofire.common.progress import Progress
 
 Kind = Literal["crowd"] | SaeKind
 
@@ -92,7 +94,7 @@ def seen_world(
     *,
     settings: SeenSettings | None = None,
     cache: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ClusterWorld:
     """Return the clusters of a plan as an SAE shows them.
 
@@ -193,7 +195,7 @@ def _trained(
     settings: SeenSettings,
     seed: int,
     cache: Path | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> dict[str, Singles]:
     """Return the weights, from the cache if they are there; as float16 holds them, so that it makes no difference."""
     from safetensors.numpy import load_file

@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +25,8 @@ from cofire.common.arrays import Singles
 
 if TYPE_CHECKING:
     import torch
+
+    from cofire.common.progress import Progress
 
 SaeKind = Literal["batchtopk", "tied", "jumprelu", "matryoshka"]
 
@@ -63,9 +64,7 @@ class SaeSettings:
     seed: int = 0
 
 
-def train_sae(
-    x: Singles, settings: SaeSettings, *, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Singles]:
+def train_sae(x: Singles, settings: SaeSettings, *, progress: Progress | None = None) -> dict[str, Singles]:
     """Return W_enc [d, N], W_dec [N, d] (rows of unit length), b_enc [N], b_dec [d], threshold [N], all float32.
 
     The activation is (x - b_dec) W_enc + b_enc where that is above the threshold, else 0.
@@ -86,7 +85,7 @@ def train_sae(
         torch.set_num_threads(torch_threads)
 
 
-def _train(x: torch.Tensor, settings: SaeSettings, progress: Callable[[int, int], None] | None) -> dict[str, Singles]:
+def _train(x: torch.Tensor, settings: SaeSettings, progress: Progress | None) -> dict[str, Singles]:
     import torch
 
     n, kind = settings.n_latents, settings.kind

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from cofire.analysis.clusters import cliques
 from cofire.analysis.clusters import numbers as kernel
 from cofire.analysis.clusters.leiden import leiden
 from cofire.analysis.clusters.numbers import cluster_numbers
@@ -153,8 +154,8 @@ def test_a_hard_clique_is_given_up(monkeypatch):
 
 def test_the_search_for_a_clique_needs_little_memory():
     """Its arrays are as deep as a clique may be large, and that is not the degree of a hub."""
-    assert kernel._clique_bound(np.array([5999] + [1] * 5999)) == 2
-    assert kernel._clique_bound(np.array([4] * 5 + [1])) == 5
+    assert cliques._clique_bound(np.array([5999] + [1] * 5999)) == 2
+    assert cliques._clique_bound(np.array([4] * 5 + [1])) == 5
     spokes = np.stack([np.zeros(2999, np.int64), np.arange(1, 3000)], axis=1)
     place = NUMBERS.index("max_clique_share")
     for clique in (2, 3, 7):

@@ -69,7 +69,7 @@ def test_clear_firings_are_those_of_the_formula(
         capture, np.full(N, THETA), tmp_path / "clear", denoise=denoise, tell=lambda *step: told.append(step)
     )
     values, floor = plain(x, h, directions, denoise)
-    np.testing.assert_allclose(found["clear_floor"], floor, rtol=1e-4)
+    np.testing.assert_allclose(found.clear_floor, floor, rtol=1e-4)
     clear = ClearFirings(tmp_path / "clear")
     got = np.zeros((T, N), np.bool_)
     start = 0
@@ -81,14 +81,14 @@ def test_clear_firings_are_those_of_the_formula(
     assert sure[h > THETA].mean() > 0.999
     np.testing.assert_array_equal(got[sure], ((h > THETA) & (values > floor))[sure])
     assert told[-1] == (len(capture.manifest.shards),) * 2
-    assert ("less the interference" in str(found["reason"])) is denoise
+    assert ("less the interference" in found.reason) is denoise
 
 
 def test_without_residuals_nothing_is_known_and_nothing_written(tmp_path: Path) -> None:
     capture = make_capture(tmp_path, random_arrays(0))
     found = clear_firings(capture, np.zeros(12), tmp_path / "clear", denoise=True, tell=lambda *_: None)
-    assert np.isnan(found["clear_floor"]).all()
-    assert "no residuals" in str(found["reason"])
+    assert np.isnan(found.clear_floor).all()
+    assert "no residuals" in found.reason
     assert not (tmp_path / "clear").exists()
 
 
@@ -96,4 +96,4 @@ def test_wide_saes_are_judged_as_they_are_and_say_so(tmp_path: Path, monkeypatch
     monkeypatch.setattr("cofire.ingest.noise.interference.MAX_LATENTS", N - 1)
     capture = world(tmp_path / "w", 402)[0]
     found = clear_firings(capture, np.full(N, THETA), tmp_path / "clear", denoise=True, tell=lambda *_: None)
-    assert str(found["reason"]).endswith(f"judged as they are, for it has more than {N - 1} latents")
+    assert found.reason.endswith(f"judged as they are, for it has more than {N - 1} latents")

@@ -30,7 +30,8 @@ ORDER = {
     ],
     "cofire.ingest": [
         {"capture_dir"},
-        {"latents", "noise"},
+        {"noise"},
+        {"latents"},
         {"pairs"},
         {"edges", "capturing"},
         {"capture", "count", "import_activations"},

@@ -23,11 +23,9 @@ from cofire.errors import CaptureError, InputError
 
 if TYPE_CHECKING:
     from cofire.common.arrays import Array, Bools, Floats, Ints, Ints32, Singles
+    from cofire.common.progress import Progress
     from cofire.ingest.capture_dir.directory import CaptureDir
     from cofire.ingest.capture_dir.shard import Shard
-
-    Ints = Ints
-    Singles = Singles
 
 MOST = 5000
 """Tokens kept for one cluster."""
@@ -77,7 +75,7 @@ def cluster_tokens(
     most: int = MOST,
     floor: Floats | None = None,
     values: Callable[[Shard], Singles] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, ClusterTokens]:
     """Return the tokens on which members of each cluster fire together.
 
@@ -116,7 +114,7 @@ def shared_and_alone(
     most_alone: int = MOST_ALONE,
     floor: Floats | None = None,
     values: Callable[[Shard], Singles] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, ClusterTokens], dict[str, ClusterTokens]]:
     """Return, from one pass, the tokens on which two members and more fire, and those on which just one does.
 
@@ -150,7 +148,7 @@ def _gathered(
     sorts: tuple[_Sort, ...],
     floor: Floats | None,
     values: Callable[[Shard], Singles] | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> list[dict[str, ClusterTokens]]:
     """Return the tokens of each cluster, of each sort."""
     if not capture.keeps_activations:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from cofire.common.arrays import Bools, Floats, Ints
     from cofire.ingest.capture_dir.directory import CaptureDir
 
-    Floats = Floats
-
 MIN_ALONE = 10
 """Tokens alone from which a member's own mean is taken: of activations with a spread of .5 it then errs by .16."""
 

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cofire.common.arrays import Floats, Ints, Ints32
+    from cofire.common.progress import Progress
 
 LONG = 8.0
 """Highest / lowest resolution of the plateau that makes the finest level, at the least. In 135 planted graphs
@@ -105,7 +105,7 @@ def find_clusters(
     runs: int = 20,
     work: Path | None = None,
     processes: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Clusters:
     """Cluster the latents of one SAE by their co-firing edges.
 
@@ -163,7 +163,7 @@ def find_clusters(
     return Clusters(*described, {**figures, "levels": len(levels)}, rows)
 
 
-def _of(progress: Callable[[int, int], None], total: int) -> Callable[[int, int], None]:
+def _of(progress: Progress, total: int) -> Progress:
     """Tell another total."""
     return lambda done, _: progress(done, total)
 

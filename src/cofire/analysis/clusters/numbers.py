@@ -2,8 +2,8 @@
 
     1. sort the edges inside clusters by cluster;
     2. per cluster of four latents and more, set up its adjacency as rows of bits;
-    3. degrees and strengths from its edges; triangles by counting common bits of an edge's ends; the largest clique by
-       branch and bound with a greedy colouring (Tomita and Seki 2003), given up after a bounded number of steps.
+    3. degrees and strengths from its edges; triangles by counting common bits of an edge's ends; the largest clique,
+       which is given up after a bounded number of steps (`cliques`).
 
 The formulas are those of `structure`; tests/unit/analysis/test_nulls.py holds one against the other.
 """
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cofire.analysis.clusters.cliques import largest_clique
 from cofire.analysis.clusters.structure import MIN_SIZE, NUMBERS
-from cofire.common.compiled import compiled, lowest, ones
+from cofire.common.compiled import compiled, ones
 
 if TYPE_CHECKING:
     from cofire.common.arrays import Floats, Ints
@@ -100,88 +101,7 @@ def _describe(sizes: Any, bounds: Any, local: Any, weight: Any, most: int, found
         if 0 < m < pairs:
             spread = float(m) * (pairs - m) * (n - 1) * (pairs - n + 1)
             found[c, 4] = (pairs * hub - m * (n - 1)) / math.sqrt(spread)
-        clique = n if m == pairs else _largest_clique(near, degree, most)
+        # Nodes in order of falling degree: the colouring takes low numbers first.
+        clique = n if m == pairs else largest_clique(near, np.argsort(-degree, kind="mergesort"), most)
         if clique:
             found[c, 5] = clique / n
-
-
-@compiled
-def _largest_clique(near: Any, degree: Any, most: int) -> int:
-    """Return the size of the largest clique; 0 when `most` steps did not suffice to prove one largest."""
-    n, words = near.shape
-    # Nodes in order of falling degree: the colouring takes low numbers first.
-    by_degree = np.argsort(-degree, kind="mergesort")
-    depth = _clique_bound(degree[by_degree]) + 1
-    rank = np.empty(n, np.int64)
-    rank[by_degree] = np.arange(n)
-    ranked = np.zeros((n, words), np.uint64)
-    for u in range(n):
-        for word in range(words):
-            rest = near[u, word]
-            while rest:
-                v = rank[word * 64 + lowest(rest)]
-                rest &= rest - np.uint64(1)
-                ranked[rank[u], v // 64] |= np.uint64(1) << np.uint64(v % 64)
-    candidates = np.zeros((depth, words), np.uint64)
-    order, colour = np.zeros((depth, n), np.int32), np.zeros((depth, n), np.int32)
-    left = np.zeros(depth, np.int64)
-    free, uncoloured = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
-    for u in range(n):
-        candidates[0, u // 64] |= np.uint64(1) << np.uint64(u % 64)
-    left[0] = _colour(candidates[0], ranked, order[0], colour[0], uncoloured, free)
-    level, best, work = 0, 0, n
-    while level >= 0:
-        if left[level] == 0 or level + colour[level, left[level] - 1] <= best:
-            level -= 1
-            continue
-        left[level] -= 1
-        u = order[level, left[level]]
-        candidates[level, u // 64] &= ~(np.uint64(1) << np.uint64(u % 64))
-        best = max(best, level + 1)
-        rest = 0
-        for word in range(words):
-            candidates[level + 1, word] = candidates[level, word] & ranked[u, word]
-            rest += ones(candidates[level + 1, word])
-        if rest:
-            work += rest
-            if work > most:
-                return 0
-            level += 1
-            left[level] = _colour(candidates[level], ranked, order[level], colour[level], uncoloured, free)
-    return best
-
-
-@compiled
-def _clique_bound(falling: Any) -> int:
-    """Return a size that no clique exceeds: one of k nodes needs k whose degree is k - 1 and more (of a star, two)."""
-    size = 0
-    while size < len(falling) and falling[size] >= size:
-        size += 1
-    return size
-
-
-@compiled
-def _colour(candidates: Any, near: Any, order: Any, colour: Any, uncoloured: Any, free: Any) -> int:
-    """Colour the candidates greedily into `order` and `colour`, by ascending colour from 1; return how many."""
-    words, count, number = len(candidates), 0, 0
-    uncoloured[:] = candidates
-    more = True
-    while more:
-        number += 1
-        free[:] = uncoloured
-        more = False
-        for word in range(words):
-            # Nodes below are done: a coloured node only takes away later ones of this round.
-            while free[word]:
-                bit = lowest(free[word])
-                u = word * 64 + bit
-                order[count], colour[count] = u, number
-                count += 1
-                uncoloured[word] &= ~(np.uint64(1) << np.uint64(bit))
-                free[word] &= free[word] - np.uint64(1)
-                for other in range(word, words):
-                    free[other] &= ~near[u, other]
-        for word in range(words):
-            if uncoloured[word]:
-                more = True
-    return count

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cofire.analysis.clusters.cliques import largest_clique, neighbours_as_bits
 from cofire.analysis.clusters.shapes import Label, shape_of
 from cofire.errors import InputError
 from cofire.schema.cluster_tables import NUMBERS
@@ -34,7 +35,7 @@ MIN_SIZE = 4
 """Below four members a star is a path and a path is nearly a clique: no structure is told."""
 
 MAX_CLIQUE_WORK = 5_000_000
-"""Nodes coloured (a few seconds' work) after which the search for a cluster's largest clique is given up; its
+"""Nodes coloured (a tenth of a second's work) after which the search for a cluster's largest clique is given up; its
 `max_clique_share` is then None."""
 
 
@@ -82,9 +83,8 @@ def structure(members: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, weight
     one of the highest degree, as that maximises it;
     transitivity, 3 * triangles / connected triples (Newman, Watts and Strogatz 2002, PNAS 99, computed by igraph);
     Gini coefficient of the ascending strengths x, sum_i (2 i - n - 1) x_i / (n sum_i x_i) (Sen 1973; without the
-    small-sample factor n / (n - 1)). The largest clique is found by branch and bound with a greedy colouring
-    (Tomita and Seki 2003), which needs exponential time on hard graphs: it is given up, deterministically, once
-    MAX_CLIQUE_WORK nodes have been coloured (a random graph of 200 nodes and density .5 takes a few percent of that).
+    small-sample factor n / (n - 1)). The largest clique is given up once MAX_CLIQUE_WORK nodes have been coloured
+    (`cliques`; a random graph of 200 nodes and density .5 takes a few percent of that).
 
     Args:
         members: [n] int, distinct latent indices.
@@ -111,7 +111,7 @@ def structure(members: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, weight
     degree = np.bincount(ends.ravel(), minlength=n)
     shape = shape_of(n, ends)
     transitivity = float(graph.transitivity_undirected(mode="nan"))
-    clique = n if 2 * m == n * (n - 1) else _clique_number(graph)
+    clique = n if 2 * m == n * (n - 1) else _clique_number(graph, ends)
     return Structure(
         label=shape.label,
         structure_p=shape.p,
@@ -187,56 +187,9 @@ def _gini(strength: Floats) -> float | None:
     return max(0.0, float(rank @ np.sort(strength)) / (n * total))
 
 
-def _clique_number(graph: Any) -> int | None:
-    """Return the size of the largest clique, or None when MAX_CLIQUE_WORK did not suffice to prove one largest.
-
-    igraph's own search has no limit of this kind: 60 nodes in twenty mutually exclusive threes (a plausible family
-    of sibling latents) keep it busy for hours. Sets of nodes are bit masks. Nodes are numbered by decreasing
-    coreness, so that the colouring, which takes low numbers first, is tight.
-    """
-    n = graph.vcount()
+def _clique_number(graph: Any, ends: Ints) -> int | None:
+    """Return the size of the largest clique, or None when MAX_CLIQUE_WORK did not suffice to prove one largest."""
     coreness, degree = graph.coreness(), graph.degree()
-    rank = {v: i for i, v in enumerate(sorted(range(n), key=lambda v: (-coreness[v], -degree[v], v)))}
-    near = [0] * n
-    for u, v in graph.get_edgelist():
-        near[rank[u]] |= 1 << rank[v]
-        near[rank[v]] |= 1 << rank[u]
-
-    best, work = 0, n
-    # An explicit stack, one entry per node of the clique being grown: it may pass Python's recursion limit.
-    candidates = [(1 << n) - 1]
-    orders = [_colour_order(candidates[0], near)]
-    while orders:
-        size, order = len(orders) - 1, orders[-1]
-        # Colours ascend, so when the last node cannot lead past the best clique, none before it can.
-        if not order or size + order[-1][1] <= best:
-            candidates.pop()
-            orders.pop()
-            continue
-        node, _ = order.pop()
-        candidates[-1] &= ~(1 << node)
-        best = max(best, size + 1)
-        rest = candidates[-1] & near[node]
-        if rest:
-            work += rest.bit_count()
-            if work > MAX_CLIQUE_WORK:
-                return None
-            candidates.append(rest)
-            orders.append(_colour_order(rest, near))
-    return best
-
-
-def _colour_order(candidates: int, near: list[int]) -> list[tuple[int, int]]:
-    """Colour the candidates greedily; return (node, colour) by ascending colour, colours from 1."""
-    order: list[tuple[int, int]] = []
-    colour = 0
-    while candidates:
-        colour += 1
-        free = candidates
-        while free:
-            low = free & -free
-            node = low.bit_length() - 1
-            order.append((node, colour))
-            candidates ^= low
-            free &= ~(near[node] | low)
-    return order
+    nodes = sorted(range(graph.vcount()), key=lambda v: (-coreness[v], -degree[v], v))
+    near = neighbours_as_bits(graph.vcount(), ends)
+    return largest_clique(near, np.array(nodes, np.int64), MAX_CLIQUE_WORK) or None

@@ -47,11 +47,12 @@ import numpy as np
 
 from cofire.analysis.clusters.agreement import adjusted_mutual_information
 from cofire.analysis.clusters.leiden import Objective, leiden
-from cofire.common.files import write_atomically, write_text
+from cofire.common.files import write_array, write_text
 from cofire.common.processes import Tick, make_parts
 
 if TYPE_CHECKING:
     from cofire.common.arrays import Bools, Floats, Ints, Ints32
+    from cofire.common.progress import Progress
 
 RESOLUTIONS = 30
 PLATEAU_AMI = 0.9
@@ -169,7 +170,7 @@ class _Partitions:
                 iterations=1,
             )
             tick((run + 1) / self.runs)
-        write_atomically(self.path(part), lambda file: _save(file, found), shared=True)
+        write_array(self.path(part), found, shared=True)
 
 
 def sweep(
@@ -180,7 +181,7 @@ def sweep(
     runs: int = 20,
     work: Path | None = None,
     processes: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sweep | None:
     """Partition a graph at RESOLUTIONS resolutions, `runs` times each, and compare the runs.
 
@@ -219,7 +220,7 @@ def sweep(
 def compared(
     resolutions: Floats,
     partitions: Ints32,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sweep:
     """Compare the runs of each resolution [k] and of each two; partitions [k, runs, n]."""
     k, runs, n = partitions.shape
@@ -371,8 +372,3 @@ def _kept_resolutions(graph: WeightedGraph, objective: Objective, work: Path, ma
     told = None if resolutions is None else resolutions.tolist()
     write_text(head, json.dumps({"made_from": mark, "resolutions": told}))
     return resolutions
-
-
-def _save(file: Path, array: Ints32) -> None:
-    with file.open("wb") as handle:
-        np.save(handle, array)

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from cofire.common.arrays import Bools, Floats, Ints
 
-    Floats = Floats
-    Ints = Ints
-
 MOST_MEMBERS = 2000
 """Members up to which the correlation is taken: it holds a dozen arrays of n x n numbers at once, 400 MB here."""
 

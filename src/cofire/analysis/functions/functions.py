@@ -17,7 +17,6 @@ share a topic and nothing else) the probabilities are extrapolated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cofire.analysis.activations.clear_values import clear_values
@@ -33,9 +32,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cofire.common.arrays import Ints
+    from cofire.common.progress import Progress
     from cofire.ingest.capture_dir.directory import CaptureDir
-
-    Ints = Ints
 
 
 def cluster_functions(
@@ -44,7 +42,7 @@ def cluster_functions(
     members: pa.Table,
     latents: pa.Table,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pa.Table:
     """Return the table cluster_functions: evidence and probabilities of each cluster, of coarser levels too.
 

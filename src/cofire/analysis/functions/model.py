@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from cofire.analysis.functions.evidence import Evidence
     from cofire.common.arrays import Floats
 
-    Floats = Floats
-
 CLASSES = ("composition", "ambiguity", "hierarchy")
 
 THRESHOLD = 0.7

@@ -155,7 +155,7 @@ def _cliques(starts: Any, above: Any, near: Any, size: int) -> int:
     words = (widest + 63) // 64
     place = np.full(n, -1, np.int64)
     rows = np.zeros((widest, words), np.uint64)
-    one, two, three = np.zeros(words, np.uint64), np.zeros(words, np.uint64), np.zeros(words, np.uint64)
+    two, three = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
     total = 0
     for u in range(n):
         first, wide = above[u], starts[u + 1] - above[u]
@@ -172,34 +172,55 @@ def _cliques(starts: Any, above: Any, near: Any, size: int) -> int:
         for i in range(wide):
             place[near[first + i]] = -1
         for i in range(wide):
-            one[:used] = rows[i, :used]
-            for a in range(used):
-                first_left = one[a]
-                while first_left:
-                    j = a * 64 + lowest(first_left)
-                    first_left &= first_left - np.uint64(1)
-                    if size == 4:
-                        for w in range(used):
-                            total += ones(one[w] & rows[j, w])
-                        continue
-                    for w in range(used):
-                        two[w] = one[w] & rows[j, w]
-                    for b in range(used):
-                        second_left = two[b]
-                        while second_left:
-                            k = b * 64 + lowest(second_left)
-                            second_left &= second_left - np.uint64(1)
-                            if size == 5:
-                                for w in range(used):
-                                    total += ones(two[w] & rows[k, w])
-                                continue
-                            for w in range(used):
-                                three[w] = two[w] & rows[k, w]
-                            for c in range(used):
-                                third_left = three[c]
-                                while third_left:
-                                    x = c * 64 + lowest(third_left)
-                                    third_left &= third_left - np.uint64(1)
-                                    for w in range(used):
-                                        total += ones(three[w] & rows[x, w])
+            if size == 4:
+                total += _edges_in(rows[i], rows, used)
+            elif size == 5:
+                total += _triangles_in(rows[i], rows, used, two)
+            else:
+                total += _fours_in(rows[i], rows, used, two, three)
+    return total
+
+
+# Each of the next three counts the cliques of a size among candidates: for each of these, those of one less among the
+# candidates that are near and above it. `rows` has, as bits, who is near and above.
+
+
+@compiled
+def _edges_in(candidates: Any, rows: Any, used: int) -> int:
+    total = 0
+    for word in range(used):
+        left = candidates[word]
+        while left:
+            node = word * 64 + lowest(left)
+            left &= left - np.uint64(1)
+            for w in range(used):
+                total += ones(candidates[w] & rows[node, w])
+    return total
+
+
+@compiled
+def _triangles_in(candidates: Any, rows: Any, used: int, inner: Any) -> int:
+    total = 0
+    for word in range(used):
+        left = candidates[word]
+        while left:
+            node = word * 64 + lowest(left)
+            left &= left - np.uint64(1)
+            for w in range(used):
+                inner[w] = candidates[w] & rows[node, w]
+            total += _edges_in(inner, rows, used)
+    return total
+
+
+@compiled
+def _fours_in(candidates: Any, rows: Any, used: int, inner: Any, innermost: Any) -> int:
+    total = 0
+    for word in range(used):
+        left = candidates[word]
+        while left:
+            node = word * 64 + lowest(left)
+            left &= left - np.uint64(1)
+            for w in range(used):
+                inner[w] = candidates[w] & rows[node, w]
+            total += _triangles_in(inner, rows, used, innermost)
     return total

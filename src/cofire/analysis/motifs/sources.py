@@ -15,6 +15,7 @@ from cofire.ingest.capture_dir.table_files import read_table, table_infos
 from cofire.schema.tables import EDGES, MOTIF_COUNTS
 
 if TYPE_CHECKING:
+    from cofire.common.progress import Progress
     from cofire.ingest.capture_dir.directory import CaptureDir
 
 _BATCH = 10_000
@@ -36,11 +37,11 @@ class MotifSource:
     edges: int
     read: Callable[[], Iterable[Edge]]
 
-    def graph(self, progress: Callable[[int, int], None] | None = None) -> CoFiring:
+    def graph(self, progress: Progress | None = None) -> CoFiring:
         """Read the edges and build the graph; `progress` is called with (edges read, edges in all)."""
         return CoFiring.of(self._told(progress))
 
-    def _told(self, progress: Callable[[int, int], None] | None) -> Iterator[Edge]:
+    def _told(self, progress: Progress | None) -> Iterator[Edge]:
         for number, edge in enumerate(self.read()):
             if progress is not None and number % _BATCH == 0:
                 progress(number, self.edges)
@@ -203,7 +204,7 @@ def best_found(
 
 def _graphs(
     searches: Sequence[MotifSearch], progress: Callable[[str, str, int, int], None] | None
-) -> Iterator[tuple[str, CoFiring, int, int | None, Callable[[int, int], None] | None]]:
+) -> Iterator[tuple[str, CoFiring, int, int | None, Progress | None]]:
     """Yield each search's graph, read once, with each of its ranges of sizes."""
     for search in searches:
         if not search.sizes:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ from cofire.analysis.clusters.numbers import cluster_numbers
 from cofire.analysis.clusters.structure import MIN_SIZE, NUMBERS
 from cofire.analysis.motifs.counts import Counts, count_motifs
 from cofire.analysis.nulls.rewire import rewire, strata_of
-from cofire.common.files import write_atomically
+from cofire.common.files import read_arrays, write_arrays
 from cofire.common.processes import Tick, make_parts
 from cofire.errors import InputError
 from cofire.schema.tables import CLUSTER_NULLS, MOTIF_COUNTS
@@ -48,7 +47,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from cofire.common.arrays import Floats, Ints
+    from cofire.common.arrays import Array, Floats, Ints
+    from cofire.common.progress import Progress
 
 LEAST_POOL = 50
 """Null clusters up to which neighbouring sizes are taken in."""
@@ -115,7 +115,7 @@ def cluster_nulls(
     seed: int = 0,
     work: Path | None = None,
     processes: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Nulls:
     """Compare the clusters and the motifs of an SAE with those of rewired graphs.
 
@@ -264,7 +264,7 @@ class _Rewired:
 
     def make(self, part: int, tick: Tick) -> None:  # noqa: ARG002 - too short to tell of
         drawn = _draw(self.graph, self.resolutions, self.objective, (self.seed, part), self.largest_clique)
-        write_atomically(self.path(part), lambda file: _save(file, drawn), shared=True)
+        write_arrays(self.path(part), _arrays(drawn), shared=True)
 
 
 def _fingerprint(graph: _Graph, resolutions: list[float], objective: str, seed: int, largest_clique: int) -> str:
@@ -275,27 +275,25 @@ def _fingerprint(graph: _Graph, resolutions: list[float], objective: str, seed: 
     return text.hexdigest()[:16]
 
 
-def _save(file: Path, drawn: _Drawn) -> None:
+def _arrays(drawn: _Drawn) -> dict[str, Array]:
     names = sorted(drawn.motifs)
-    with file.open("wb") as handle:
-        np.savez(
-            handle,
-            level=drawn.level,
-            size=drawn.size,
-            numbers=drawn.numbers,
-            kinds=np.array([kind for kind, _ in names]),
-            sizes=np.array([size for _, size in names]),
-            counts=np.array([-1 if drawn.motifs[name] is None else drawn.motifs[name] for name in names], np.int64),
-        )
+    return {
+        "level": drawn.level,
+        "size": drawn.size,
+        "numbers": drawn.numbers,
+        "kinds": np.array([kind for kind, _ in names]),
+        "sizes": np.array([size for _, size in names]),
+        "counts": np.array([-1 if drawn.motifs[name] is None else drawn.motifs[name] for name in names], np.int64),
+    }
 
 
 def _read(path: Path) -> _Drawn:
-    with np.load(path, allow_pickle=False) as kept:
-        motifs: Counts = {
-            (str(kind), int(size)): None if many < 0 else int(many)
-            for kind, size, many in zip(kept["kinds"], kept["sizes"], kept["counts"], strict=True)
-        }
-        return _Drawn(kept["level"], kept["size"], kept["numbers"], motifs)
+    kept = read_arrays(path)
+    motifs: Counts = {
+        (str(kind), int(size)): None if many < 0 else int(many)
+        for kind, size, many in zip(kept["kinds"], kept["sizes"], kept["counts"], strict=True)
+    }
+    return _Drawn(kept["level"], kept["size"], kept["numbers"], motifs)
 
 
 class _Pool:

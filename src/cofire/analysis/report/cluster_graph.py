@@ -25,9 +25,10 @@ from cofire.analysis.report.visible import drawable, visible_token
 from cofire.common.arrays import Floats
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    Floats = Floats
+    import pandas as pd
+
     Box = tuple[float, float, float, float]
 
 MAX_LABELLED_EDGES = 15
@@ -58,6 +59,39 @@ class ClusterGraph:
     count: Sequence[int]
     log_odds: Sequence[float]
     hub: int | None
+
+
+def cluster_graph(
+    latents: Sequence[int], tokens: Mapping[int, Sequence[str]], edges: pd.DataFrame, hub: int | None
+) -> ClusterGraph:
+    """Return what is drawn of a cluster.
+
+    Args:
+        latents: in the order in which they stand around the circle.
+        tokens: top tokens of each.
+        edges: their edges with log odds above 0: a, b, count, log_odds.
+        hub: the latent in the middle, or None.
+    """
+    place = {latent: i for i, latent in enumerate(latents)}
+    return ClusterGraph(
+        latents=latents,
+        tokens=[tokens[latent] for latent in latents],
+        a=[place[int(k)] for k in edges["a"]],
+        b=[place[int(k)] for k in edges["b"]],
+        count=edges["count"].astype(int).tolist(),
+        log_odds=edges["log_odds"].astype(float).tolist(),
+        hub=None if hub is None else place[hub],
+    )
+
+
+def how_to_read(cluster: ClusterGraph) -> str:
+    """Return what the drawing's lines and numbers are, for its caption."""
+    parts = []
+    if cluster.log_odds:
+        parts.append(f"Line width: log odds, {min(cluster.log_odds):.1f} to {max(cluster.log_odds):.1f}.")
+    if 0 < len(cluster.a) <= MAX_LABELLED_EDGES:
+        parts.append("Numbers on lines, where there is room for all: tokens on which both fire.")
+    return " ".join([*parts, "Beside each latent: the tokens on which it fires most often."])
 
 
 def cluster_figure(cluster: ClusterGraph) -> Figure:

@@ -32,7 +32,7 @@ def cluster_page_pictures(data: ClusterPageData) -> list[Picture]:
 
 
 def _graph(data: ClusterPageData) -> Picture:
-    from cofire.analysis.report.cluster_graph import MAX_LABELLED_EDGES, ClusterGraph, cluster_figure
+    from cofire.analysis.report.cluster_graph import cluster_figure, cluster_graph, how_to_read
 
     name, title = "graph", "Which fire together"
     shown = data.members["latent"].astype(int).tolist()[:MAX_NODES]
@@ -42,25 +42,11 @@ def _graph(data: ClusterPageData) -> Picture:
     ]
     # A cluster without a hub is easier to look up in ascending order; a star's ring starts with its strongest spoke.
     order = shown if len(middle) == 1 else sorted(shown)
-    place = {latent: i for i, latent in enumerate(order)}
-    graph = ClusterGraph(
-        latents=order,
-        tokens=[data.tokens[latent] for latent in order],
-        a=[place[int(k)] for k in edges["a"]],
-        b=[place[int(k)] for k in edges["b"]],
-        count=edges["count"].astype(int).tolist(),
-        log_odds=edges["log_odds"].astype(float).tolist(),
-        hub=place[int(middle[0])] if len(middle) == 1 else None,
-    )
+    graph = cluster_graph(order, data.tokens, edges, int(middle[0]) if len(middle) == 1 else None)
     parts = [f"The {len(data.edges):,} kept edges with log odds above 0 among its {len(data.members)} latents."]
     if len(shown) < len(data.members):
         parts = [f"Only the {MAX_NODES} latents of the greatest strength are drawn, of {len(data.members)}."]
-    if len(edges):
-        low, high = edges["log_odds"].min(), edges["log_odds"].max()
-        parts.append(f"Line width: log odds, {low:.1f} to {high:.1f}.")
-    if 0 < len(edges) <= MAX_LABELLED_EDGES:
-        parts.append("Numbers on lines, where there is room for all: tokens on which both fire.")
-    parts.append("Beside each latent: the tokens on which it fires most often.")
+    parts.append(how_to_read(graph))
     return _picture(name, title, " ".join(parts), cluster_figure(graph))
 
 

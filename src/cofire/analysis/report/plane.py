@@ -21,8 +21,6 @@ from cofire.analysis.report.charts import BLUE, GREEN, INK, ORANGE, PALE_BLUE, P
 if TYPE_CHECKING:
     from cofire.common.arrays import Bools, Floats, Ints
 
-    Floats = Floats
-
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#D55E00", "#56B4E9", "#B8A600")
 """Of the members that are strongest most often; all others share one grey. Okabe and Ito's, the yellow darker."""
 OTHER = "#B5B5B5"

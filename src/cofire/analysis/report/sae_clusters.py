@@ -8,7 +8,7 @@ import numpy as np
 
 from cofire.analysis.clusters.structure import MIN_SIZE
 from cofire.analysis.report.charts import png
-from cofire.analysis.report.cluster_graph import MAX_LABELLED_EDGES, ClusterGraph, cluster_figure
+from cofire.analysis.report.cluster_graph import cluster_figure, cluster_graph, how_to_read
 from cofire.analysis.report.page import Picture
 from cofire.analysis.report.visible import visible_line, visible_token
 
@@ -122,28 +122,15 @@ def _draw(data: ReportData, name: str, heading: str, rule: str, uid: str) -> Pic
     ]
     # A clique is easier to look up in ascending order; a star's ring starts with its strongest spoke.
     order = sorted(shown) if kind == "clique" else shown
-    place = {latent: i for i, latent in enumerate(order)}
     tokens = top_tokens(data, order)
-    a, b = ([place[int(x)] for x in edges[column]] for column in ("a", "b"))
-    degree = np.bincount(np.array(a + b, dtype=np.int64), minlength=len(order))
-    log_odds = edges["log_odds"].astype(float)
-    graph = ClusterGraph(
-        latents=order,
-        tokens=[tokens[latent] for latent in order],
-        a=a,
-        b=b,
-        count=edges["count"].astype(int).tolist(),
-        log_odds=log_odds.tolist(),
-        # The best connected latent, the strongest of equals.
-        hub=int(degree.argmax()) if kind == "hub" else None,
-    )
+    degree = edges["a"].value_counts().add(edges["b"].value_counts(), fill_value=0)
+    # The best connected latent, the strongest of equals.
+    hub = max(order, key=lambda latent: degree.get(latent, 0)) if kind == "hub" else None
+    graph = cluster_graph(order, tokens, edges, hub)
     parts = [rule]
     if len(shown) < len(members):
         parts.append(f"Only the {MAX_NODES} latents of the greatest strength are drawn.")
-    parts.append(f"Line width: log odds, {log_odds.min():.1f} to {log_odds.max():.1f}.")
-    if len(a) <= MAX_LABELLED_EDGES:
-        parts.append("Numbers on lines, where there is room for all: tokens on which both fire.")
-    parts.append("Beside each latent: the tokens on which it fires most often.")
+    parts.append(how_to_read(graph))
     return Picture(name, heading, " ".join(parts), png(cluster_figure(graph)), _examples(data, shown, tokens))
 
 

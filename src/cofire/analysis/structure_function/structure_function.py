@@ -24,7 +24,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cofire.common.arrays import Array, Bools, Floats, Ints
-
-    Floats = Floats
-    Ints = Ints
+    from cofire.common.progress import Progress
 
 SCORES = ("centralization", "strength_centralization", "core_periphery", "density")
 NEEDED = ("size", "frequency", "structure", *SCORES)
@@ -82,7 +79,7 @@ def structure_function(
     permutations: int = 2000,
     bootstrap: int = 1000,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> StructureFunction:
     """Measure how far structure tells composition from ambiguity.
 
@@ -130,7 +127,7 @@ def structure_function(
     return StructureFunction(pd.DataFrame(found), used)
 
 
-def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
+def _tell(progress: Progress | None, done: int, total: int) -> None:
     if progress is not None:
         progress(done, total)
 
@@ -159,7 +156,7 @@ class _Case:
         self.permutations, self.bootstrap = permutations, bootstrap
         self.rng = np.random.default_rng([seed, 31])
 
-    def measure(self, progress: Callable[[int, int], None]) -> list[dict[str, Any]]:
+    def measure(self, progress: Progress) -> list[dict[str, Any]]:
         """Return the rows of the table."""
         counts = {"compositions": float(self.positive.sum()), "ambiguities": float(self.negative.sum())}
         names = [*SCORES, "all scores"]
@@ -260,7 +257,7 @@ class _Case:
         structure: Floats,
         fold: Ints,
         stratum: Ints,
-        progress: Callable[[int, int], None],
+        progress: Progress,
     ) -> dict[str, Floats]:
         """Return each number over the permutations of the functions within strata, [permutations]."""
         home = np.argsort(stratum, kind="stable")

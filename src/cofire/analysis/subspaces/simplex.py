@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
     from cofire.common.arrays import Floats, Ints
 
-    Floats = Floats
-    Ints = Ints
-
 SHUFFLES = 99
 
 

@@ -22,7 +22,6 @@ is for; they would choose the components, and make every simplex fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +40,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cofire.common.arrays import Floats, Ints, Singles
+    from cofire.common.progress import Progress
     from cofire.ingest.capture_dir.directory import CaptureDir
-
-    Floats = Floats
 
 COMPONENTS = 3
 FITTED = 1000
@@ -64,7 +62,7 @@ def cluster_subspaces(
     members: pa.Table,
     latents: pa.Table,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, pa.Table]:
     """Return the subspace of each finest cluster (level 0), pairs included, its points and its mixtures.
 

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cofire.common.arrays import Ints32, Singles
+from cofire.common.arrays import Ints32
 from cofire.common.files import sha256_of, write_parquet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST, TABLES, TEXT, VOCABULARY, WEIGHTS
 from cofire.ingest.capture_dir.manifest import Manifest
 from cofire.ingest.capture_dir.residuals import Residuals, read_residuals
 from cofire.ingest.capture_dir.shard import Shard
+from cofire.ingest.capture_dir.weights import Weights
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,18 +127,9 @@ class CaptureDir:
                 raise CaptureError(f"capture {self.path} has no residuals; capture again with --residuals --force")
             yield read_residuals(self.path, number, shard.residuals, shard.rows)
 
-    def weights(self) -> dict[str, Singles]:
-        """Return the SAE's weights by name; empty where the capture has none."""
-        path = self.path / WEIGHTS
-        if not path.is_file():
-            return {}
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return dict(load_file(path))
-        except SafetensorError as error:
-            raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+    def weights(self) -> Weights:
+        """Return the SAE's weights by name; empty where the capture has none. A tensor is read when it is asked for."""
+        return Weights(self.path / WEIGHTS)
 
     def vocabulary(self) -> dict[int, str] | None:
         """Return the text of each token id, or None where an import has none."""

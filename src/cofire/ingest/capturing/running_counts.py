@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from cofire.common.arrays import Floats, Ints
-from cofire.common.files import sha256_of, to_disk, write_atomically
+from cofire.common.files import read_arrays, sha256_of, to_disk, write_arrays
 from cofire.ingest.capture_dir.layout import CHECKPOINT, COUNTS, PART, SPILL, count_folders
 from cofire.ingest.capture_dir.manifest import CountsInfo, Manifest
 from cofire.ingest.capture_dir.shard import Shard
-from cofire.ingest.latents.passes import Arrays
+from cofire.ingest.latents.passes import FirstPass, SecondPass
 from cofire.ingest.latents.top_tokens import TokenCounter
 from cofire.ingest.pairs.tally import Tally
 
@@ -118,8 +118,7 @@ class RunningCounts:
         Raises:
             CaptureError: a file is damaged.
         """
-        with np.load(folder / _MOMENTS, allow_pickle=False) as saved:
-            moments = Moments(saved["total"], saved["squares"], saved["high"])
+        moments = Moments(**read_arrays(folder / _MOMENTS))
         tally = load_tally(folder, memory=_for_pairs(memory), work=work)
         return cls(tally, moments, load_tokens(folder), info.shards, info.rows, info.firings)
 
@@ -135,13 +134,7 @@ class RunningCounts:
     def save(self, folder: Path) -> None:
         """Write it into a new directory, and all of it to the disk."""
         self.tally.save(folder / _TALLY)
-        moments = self.moments
-
-        def write(part: Path) -> None:
-            with part.open("wb") as handle:
-                np.savez(handle, total=moments.total, squares=moments.squares, high=moments.high)
-
-        write_atomically(folder / _MOMENTS, write)
+        write_arrays(folder / _MOMENTS, vars(self.moments))
         self.tokens.save(folder / _TOKENS)
         for path in (*folder.rglob("*"), folder):
             to_disk(path)
@@ -161,19 +154,23 @@ def load_tokens(folder: Path) -> TokenCounter:
     return TokenCounter.load(folder / _TOKENS)
 
 
-def load_latents(folder: Path) -> tuple[Arrays, Arrays]:
+def load_latents(folder: Path, threshold: Floats) -> tuple[FirstPass, SecondPass]:
     """Return what `first_pass` and `second_pass` (`passes`) would, from a folder of running counts.
 
+    Args:
+        folder: the folder.
+        threshold: float64 [N], theta.
+
     Returns:
-        firing_count int64 [N], mean, high float64 [N]; std, mu, main_low float64 [N], is_mode bool [N]. mu and main_low
-        are NaN and is_mode False: these need the range of the activations before the activations are looked at.
+        Of the second, mu and main_low are NaN and is_mode False: these need the range of the activations before the
+        activations are looked at. Of the first, low is NaN: it was not kept.
     """
     firing_count = np.load(folder / _TALLY / "firing_count.npy")
-    with np.load(folder / _MOMENTS, allow_pickle=False) as saved, np.errstate(invalid="ignore"):
-        first = {"firing_count": firing_count, "mean": saved["total"] / firing_count, "high": saved["high"]}
-        std = np.sqrt(saved["squares"] / firing_count)
-    unknown = np.full(len(std), np.nan)
-    return first, {"std": std, "mu": unknown, "main_low": unknown, "is_mode": np.zeros(len(std), np.bool_)}
+    moments, unknown = Moments(**read_arrays(folder / _MOMENTS)), np.full(len(firing_count), np.nan)
+    with np.errstate(invalid="ignore"):
+        mean, std = moments.total / firing_count, np.sqrt(moments.squares / firing_count)
+    first = FirstPass(threshold, firing_count, mean, low=unknown, high=moments.high)
+    return first, SecondPass(std, mu=unknown, main_low=unknown, is_mode=np.zeros(len(std), np.bool_))
 
 
 def resume_counts(capture: Path, manifest: Manifest, *, memory: int) -> RunningCounts:

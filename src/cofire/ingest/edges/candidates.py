@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from cofire.common.arrays import Ints, Ints32
 from cofire.common.files import write_parquet, write_text
+from cofire.common.progress import Progress
 from cofire.ingest.edges.expected import ONE, expected_joint
 from cofire.ingest.edges.significance import poisson_tail
 from cofire.ingest.pairs.blocks import RowReader
@@ -53,9 +54,7 @@ class Candidates:
         return np.concatenate([pq.read_table(f, columns=[name]).column(0).to_numpy() for f in self.files])
 
 
-def candidates(
-    count: Callable[[], tuple[Tally, Tally | None]], least: int, work: Path, tell: Callable[[int, int], None]
-) -> Candidates:
+def candidates(count: Callable[[], tuple[Tally, Tally | None]], least: int, work: Path, tell: Progress) -> Candidates:
     """Return the pairs with at least `least` joint firings, taken from `work` where an earlier run made them.
 
     Args:

@@ -39,23 +39,10 @@ from cofire.ingest.edges.conditionals_kernels import (
     transpose,
     walk,
 )
+from cofire.schema.tables import CONDITIONALS, EDGES
 
-SCHEMA = pa.schema(
-    [
-        pa.field("latent", pa.int32(), nullable=False),
-        pa.field("given", pa.int32(), nullable=False),
-        pa.field("count_off", pa.int64(), nullable=False),
-        pa.field("count_on", pa.int64(), nullable=False),
-        pa.field("count_main", pa.int64()),
-        pa.field("count_both_main", pa.int64()),
-        pa.field("mean_off", pa.float64()),
-        pa.field("mean_on", pa.float64()),
-        pa.field("mean_main", pa.float64()),
-        pa.field("histogram_on", pa.list_(pa.int32())),
-        pa.field("histogram_main", pa.list_(pa.int32())),
-        pa.field("magnitude_r", pa.float64()),
-    ]
-)
+SCHEMA = CONDITIONALS.arrow_schema().append(EDGES.arrow_schema().field("magnitude_r"))
+"""Of a block: the table, and the correlation that ends up with the edges."""
 
 # A latent number must fit 21 bits of a packed firing, the sentinel included.
 MAX_LATENTS = 2**20

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,6 @@ from cofire.ingest.edges.significance import benjamini_hochberg, log_odds_error,
 from cofire.ingest.latents.passes import nullable
 from cofire.schema.tables import EDGES
 
-Arrays = dict[str, Array]
 Figures = dict[str, int | float]
 
 
@@ -45,6 +44,26 @@ class LatentCounts:
     decoder: Singles | None
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """The measures of M candidates, all [M], and what the rule says of each."""
+
+    expected: Floats
+    p: Floats
+    q: Floats
+    z: Floats
+    log_odds: Floats
+    log_odds_se: Floats
+    frequent: Bools
+    significant: Bools
+    passing: Bools
+    weak_only: Bools
+
+
+MEASURES = ("expected", "p", "q", "z", "log_odds", "log_odds_se")
+STEPS = ("frequent", "significant", "passing", "weak_only")
+
+
 def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tuple[pa.Table, Bools, Figures]:
     """Return the `edges` table (magnitude_r still null), which of its rows pass the rule, and the figures of the rule.
 
@@ -55,26 +74,26 @@ def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tup
     schema = EDGES.arrow_schema()
     kept, passing = [schema.empty_table()], [np.zeros(0, np.bool_)]
     cosines: dict[str, list[Floats]] = {"kept": [], "weak_only": []}
-    totals = dict.fromkeys(("pairs_frequent", "pairs_significant", "pairs_passing", "pairs_weak_only"), 0)
+    totals = {f"pairs_{step}": 0 for step in STEPS}
     at = 0
     for file in found.files:
         read = pq.read_table(file)
-        columns: Arrays = {name: read.column(name).to_numpy() for name in read.column_names}
+        columns: dict[str, Array] = {name: read.column(name).to_numpy() for name in read.column_names}
         size = read.num_rows
         columns |= {f"{family}q": q[family][at : at + size] for family in families}
         at += size
         judged = _judged(columns, found, latents, rule)
-        for name in totals:
-            totals[name] += int(judged[name].sum())
+        for step in STEPS:
+            totals[f"pairs_{step}"] += int(getattr(judged, step).sum())
         keep = _keep(judged, rule)
         cosine = np.full(size, np.nan)
-        shown = keep | judged["pairs_weak_only"]
+        shown = keep | judged.weak_only
         if latents.decoder is not None:
             cosine[shown] = decoder_cosines(latents.decoder, columns["a"][shown], columns["b"][shown])
-            cosines["kept"].append(cosine[judged["pairs_passing"] & shown])
-            cosines["weak_only"].append(cosine[judged["pairs_weak_only"]])
+            cosines["kept"].append(cosine[judged.passing & shown])
+            cosines["weak_only"].append(cosine[judged.weak_only])
         kept.append(_rows(columns, judged, cosine, keep, latents))
-        passing.append((judged["pairs_passing"] | (judged["pairs_weak_only"] & rule.weak))[keep])
+        passing.append((judged.passing | (judged.weak_only & rule.weak))[keep])
     table = pa.concat_tables(kept).combine_chunks()
     figures: Figures = {"pairs_that_co_fired": found.co_fired, **totals, "pairs_kept": table.num_rows}
     for name, parts in cosines.items():
@@ -99,54 +118,54 @@ def _q_values(found: Candidates, latents: LatentCounts, rule: EdgeRule, family: 
     return q
 
 
-def _judged(columns: Arrays, found: Candidates, latents: LatentCounts, rule: EdgeRule) -> Arrays:
-    """Return the measures that the rule looks at, from the clear firings where these were counted, and its verdicts."""
+def _judged(columns: dict[str, Array], found: Candidates, latents: LatentCounts, rule: EdgeRule) -> _Judged:
+    """Judge candidates from their clear firings where these were counted."""
     a, b, tokens = columns["a"], columns["b"], latents.tokens
 
-    def family(prefix: str, counts: Ints) -> Arrays:
-        joint, expected = columns[f"{prefix}count"], columns[f"{prefix}expected"]
+    def family(prefix: str, counts: Ints) -> _Judged:
+        joint, expected, q = columns[f"{prefix}count"], columns[f"{prefix}expected"], columns[f"{prefix}q"]
         log_odds = stratified_log_odds(joint, expected, counts[a], counts[b], tokens)
         frequent = joint >= rule.min_count
-        significant = frequent & (columns[f"{prefix}q"] <= rule.fdr)
-        return {
-            "expected": expected,
-            "p": columns[f"{prefix}p"],
-            "q": columns[f"{prefix}q"],
-            "z": z_score(joint, expected, columns[f"{prefix}variance"]),
-            "log_odds": log_odds,
-            "log_odds_se": log_odds_error(joint, counts[a], counts[b], tokens),
-            "pairs_frequent": frequent,
-            "pairs_significant": significant,
-            "pairs_passing": significant & (log_odds >= rule.min_log_odds),
-        }
+        significant = frequent & (q <= rule.fdr)
+        return _Judged(
+            expected=expected,
+            p=columns[f"{prefix}p"],
+            q=q,
+            z=z_score(joint, expected, columns[f"{prefix}variance"]),
+            log_odds=log_odds,
+            log_odds_se=log_odds_error(joint, counts[a], counts[b], tokens),
+            frequent=frequent,
+            significant=significant,
+            passing=significant & (log_odds >= rule.min_log_odds),
+            weak_only=np.zeros(len(a), np.bool_),
+        )
 
     everything = family("", latents.firing_count)
-    none = np.zeros(len(a), np.bool_)
     if found.clear_count is None:
-        return {**everything, "pairs_weak_only": none}
+        return everything
     clear = family("clear_", found.clear_count)
     # Where every joint firing is clear, low activations are not what made it pass.
     less = columns["clear_count"] < columns["count"]
-    weak = everything["pairs_passing"] & ~clear["pairs_passing"] & less
+    weak = everything.passing & ~clear.passing & less
     # A weak-only edge is told as it is with all firings, which is what it stands on.
-    measures = ("expected", "p", "q", "z", "log_odds", "log_odds_se")
-    return {**clear, **{m: np.where(weak, everything[m], clear[m]) for m in measures}, "pairs_weak_only": weak}
+    told = {name: np.where(weak, getattr(everything, name), getattr(clear, name)) for name in MEASURES}
+    return replace(clear, **told, weak_only=weak)
 
 
-def _keep(judged: Arrays, rule: EdgeRule) -> Bools:
+def _keep(judged: _Judged, rule: EdgeRule) -> Bools:
     if rule.edges == "all":
-        return np.ones(len(judged["p"]), np.bool_)
-    return np.asarray(judged["pairs_passing"] | (judged["pairs_weak_only"] & rule.weak), np.bool_)
+        return np.ones(len(judged.p), np.bool_)
+    return np.asarray(judged.passing | (judged.weak_only & rule.weak), np.bool_)
 
 
-def _rows(columns: Arrays, judged: Arrays, cosine: Floats, keep: Bools, latents: LatentCounts) -> pa.Table:
+def _rows(columns: dict[str, Array], judged: _Judged, cosine: Floats, keep: Bools, latents: LatentCounts) -> pa.Table:
     a, b, joint = columns["a"][keep], columns["b"][keep], columns["count"][keep]
-    values: Arrays = {
+    values: dict[str, Array] = {
         "a": a,
         "b": b,
         "count": joint,
-        "weak_only": judged["pairs_weak_only"][keep],
-        **{m: judged[m][keep] for m in ("expected", "p", "q", "z", "log_odds", "log_odds_se")},
+        "weak_only": judged.weak_only[keep],
+        **{name: getattr(judged, name)[keep] for name in MEASURES},
         **pair_measures(joint, latents.firing_count[a], latents.firing_count[b], latents.tokens),
         "magnitude_r": np.full(len(a), np.nan),
         "decoder_cosine": cosine[keep],
@@ -161,7 +180,7 @@ def _rows(columns: Arrays, judged: Arrays, cosine: Floats, keep: Bools, latents:
     return pa.table(made, schema=schema)
 
 
-def _clear_counts(columns: Arrays, keep: Bools, known: Bools) -> pa.Array:
+def _clear_counts(columns: dict[str, Array], keep: Bools, known: Bools) -> pa.Array:
     if "clear_count" not in columns:
         return pa.nulls(len(known), pa.int64())
     return pa.array(columns["clear_count"][keep], mask=~known)

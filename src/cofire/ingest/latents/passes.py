@@ -8,24 +8,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from cofire.common.arrays import Array, Floats, Ints
+from cofire.common.arrays import Array, Bools, Floats, Ints
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.ingest.latents.bins import BINS
 from cofire.ingest.latents.histograms import fine_histograms
 from cofire.ingest.latents.modes import main_modes
+from cofire.ingest.noise.clear import NoiseFloors
 from cofire.schema.tables import LATENTS
 
-Arrays = dict[str, Array]
+
+@dataclass(frozen=True)
+class FirstPass:
+    """How often and how strongly each latent fires.
+
+    Attributes:
+        threshold: float64 [N], theta; 0 where the SAE's class has none.
+        firing_count: int64 [N].
+        mean: float64 [N], of the activations where it fires; NaN where dead.
+        low: float64 [N], the smallest of them; inf where dead.
+        high: float64 [N], the largest; -inf where dead.
+    """
+
+    threshold: Floats
+    firing_count: Ints
+    mean: Floats
+    low: Floats
+    high: Floats
 
 
-def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> Arrays:
-    """Return firing_count int64 [N], mean, low, high float64 [N] (mean NaN, low inf, high -inf where dead).
+@dataclass(frozen=True)
+class SecondPass:
+    """How the activations of each latent are spread.
+
+    Attributes:
+        std: float64 [N]; NaN where dead.
+        mu: float64 [N], location of the main peak; NaN where unknown.
+        main_low: float64 [N], where that peak begins; NaN where unknown.
+        is_mode: bool [N], whether mu is a clear mode.
+    """
+
+    std: Floats
+    mu: Floats
+    main_low: Floats
+    is_mode: Bools
+
+
+def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> FirstPass:
+    """Look at every firing once.
 
     Raises:
         CaptureError: a shard names a latent that the SAE does not have.
@@ -44,19 +80,17 @@ def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> Arrays:
         np.maximum.at(high, shard.indices, values)
     with np.errstate(invalid="ignore"):
         mean = total / firing_count
-    return {"firing_count": firing_count, "mean": mean, "low": low, "high": high}
+    return FirstPass(threshold_of(capture), firing_count, mean, low, high)
 
 
 def threshold_of(capture: CaptureDir) -> Floats:
     """Return theta of every latent, float64 [N]; 0 where the SAE's class has none."""
-    weights = capture.weights()
-    if "threshold" not in weights:
-        return np.zeros(capture.manifest.n_latents)
-    return weights["threshold"].astype(np.float64)
+    threshold = capture.weights().get("threshold")
+    return np.zeros(capture.manifest.n_latents) if threshold is None else threshold.astype(np.float64)
 
 
-def second_pass(capture: CaptureDir, first: Arrays, shards: Iterable[Shard], device: str = "cpu") -> Arrays:
-    """Return std, mu, main_low float64 [N] (NaN where unknown) and is_mode bool [N]: whether mu is a clear mode.
+def second_pass(capture: CaptureDir, first: FirstPass, shards: Iterable[Shard], device: str = "cpu") -> SecondPass:
+    """Look at every firing once more, knowing the range of each latent.
 
     Args:
         capture: the capture.
@@ -64,27 +98,26 @@ def second_pass(capture: CaptureDir, first: Arrays, shards: Iterable[Shard], dev
         shards: its shards.
         device: where the histograms are counted: "cpu", or "cuda" (2 kB a latent there).
     """
-    n = capture.manifest.n_latents
-    threshold = threshold_of(capture)
+    n, threshold = capture.manifest.n_latents, first.threshold
     squares = np.zeros(n)
-    fine = fine_histograms(threshold, first["high"], device)
+    fine = fine_histograms(threshold, first.high, device)
     for shard in shards:
         at, values = shard.indices, shard.values.astype(np.float64)
-        squares += np.bincount(at, weights=(values - first["mean"][at]) ** 2, minlength=n)
+        squares += np.bincount(at, weights=(values - first.mean[at]) ** 2, minlength=n)
         fine.add(at, shard.values)
     with np.errstate(invalid="ignore"):
-        std = np.sqrt(squares / first["firing_count"])
-    modes, main_low = main_modes(fine.counts(), threshold, first["high"])
+        std = np.sqrt(squares / first.firing_count)
+    modes, main_low = main_modes(fine.counts(), threshold, first.high)
     is_mode = np.isfinite(modes)
-    mu = np.where(is_mode, modes, first["mean"])
+    mu = np.where(is_mode, modes, first.mean)
     # Imported values may lie below the imported threshold; then u has no meaning.
     mu[~(mu > threshold)] = np.nan
     main_low[np.isnan(mu)] = np.nan
-    return {"std": std, "mu": mu, "main_low": main_low, "is_mode": is_mode}
+    return SecondPass(std, mu, main_low, is_mode)
 
 
 def latents_table(
-    capture: CaptureDir, first: Arrays, second: Arrays, noise: Arrays, clear_count: Ints, aligned: Ints
+    capture: CaptureDir, first: FirstPass, second: SecondPass, noise: NoiseFloors, clear_count: Ints, aligned: Ints
 ) -> pa.Table:
     """Return the `latents` table.
 
@@ -92,31 +125,31 @@ def latents_table(
         capture: the capture.
         first: of `first_pass`.
         second: of `second_pass`.
-        noise: off_median, sigma0, clear_floor float64 [N], NaN where unknown.
+        noise: of `clear_firings`.
         clear_count: int64 [N], firings above the clear floor.
         aligned: int64 [N, 256], the aligned histograms.
     """
-    firing_count = first["firing_count"]
-    has_mu, has_floor = np.isfinite(second["mu"]), np.isfinite(noise["clear_floor"])
+    firing_count = first.firing_count
+    has_mu, has_floor = np.isfinite(second.mu), np.isfinite(noise.clear_floor)
     offsets = pa.array(np.arange(len(firing_count) + 1, dtype=np.int32) * BINS)
-    values: Arrays = {
+    values: dict[str, Array] = {
         "index": np.arange(len(firing_count), dtype=np.int32),
         "firing_count": firing_count,
         "frequency": firing_count / max(capture.manifest.rows, 1),
-        "mean": first["mean"],
-        "std": second["std"],
-        "max": first["high"],
-        "threshold": threshold_of(capture),
-        "mu": second["mu"],
-        "main_low": second["main_low"],
-        "off_median": noise["off_median"],
-        "sigma0": noise["sigma0"],
-        "clear_floor": noise["clear_floor"],
+        "mean": first.mean,
+        "std": second.std,
+        "max": first.high,
+        "threshold": first.threshold,
+        "mu": second.mu,
+        "main_low": second.main_low,
+        "off_median": noise.off_median,
+        "sigma0": noise.sigma0,
+        "clear_floor": noise.clear_floor,
         "dead": firing_count == 0,
     }
     columns = {
         "histogram": pa.ListArray.from_arrays(offsets, pa.array(aligned.ravel()), mask=pa.array(~has_mu)),
-        "mu_rule": pa.array(np.where(second["is_mode"], "mode", "mean"), pa.string(), mask=~has_mu),
+        "mu_rule": pa.array(np.where(second.is_mode, "mode", "mean"), pa.string(), mask=~has_mu),
         "clear_firing_count": pa.array(clear_count, mask=~has_floor),
     }
     schema = LATENTS.arrow_schema()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from cofire.common.arrays import Ints
-from cofire.common.files import write_atomically
+from cofire.common.files import read_arrays, write_arrays
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.schema.tables import TOKENS
 
@@ -62,19 +62,14 @@ class TokenCounter:
     def save(self, path: Path) -> None:
         """Write it to one npz file, atomically: keys, counts, tokens, all int64."""
         self._sum()
-
-        def write(part: Path) -> None:
-            with part.open("wb") as handle:
-                np.savez(handle, keys=self._keys, counts=self._counts, tokens=self._tokens)
-
-        write_atomically(path, write)
+        write_arrays(path, {"keys": self._keys, "counts": self._counts, "tokens": self._tokens})
 
     @classmethod
     def load(cls, path: Path) -> TokenCounter:
         """Return what `save` wrote."""
         counter = cls()
-        with np.load(path, allow_pickle=False) as saved:
-            counter._keys, counter._counts, counter._tokens = saved["keys"], saved["counts"], saved["tokens"]
+        saved = read_arrays(path)
+        counter._keys, counter._counts, counter._tokens = saved["keys"], saved["counts"], saved["tokens"]
         return counter
 
     def table(self, firing_count: Ints, texts: Mapping[int, str] | None) -> pa.Table:

@@ -10,14 +10,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cofire.common.arrays import Array, Bools, Floats
-from cofire.common.files import write_atomically
+from cofire.common.arrays import Bools, Floats
+from cofire.common.files import write_array
+from cofire.common.progress import Progress
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.noise.floor import capture_noise
 
@@ -25,6 +25,29 @@ __all__ = ["CLEAR_SIGMAS", "ClearFirings", "clear_firings"]
 
 CLEAR_SIGMAS = 3.0
 """By how many spreads of the noise a clear firing lies above its centre."""
+
+
+@dataclass(frozen=True)
+class NoiseFloors:
+    """Above which activation a firing is clear.
+
+    Attributes:
+        off_median: float64 [N], centre of the pre-activation where the latent is off; NaN where unknown.
+        sigma0: float64 [N], its spread.
+        clear_floor: float64 [N], a firing is clear above it.
+        reason: what they come from, or why there are none.
+    """
+
+    off_median: Floats
+    sigma0: Floats
+    clear_floor: Floats
+    reason: str
+
+    @classmethod
+    def unknown(cls, n_latents: int, reason: str) -> NoiseFloors:
+        """Return those of an SAE of which none is known."""
+        nothing = np.full(n_latents, np.nan)
+        return cls(nothing, nothing, nothing, reason)
 
 
 @dataclass(frozen=True)
@@ -43,12 +66,7 @@ class ClearFirings:
 
     def put(self, shard: int, clear: Bools) -> None:
         """Write down which firings of a shard are clear."""
-
-        def write(part: Path) -> None:
-            with part.open("wb") as handle:
-                np.save(handle, np.packbits(clear))
-
-        write_atomically(self._file(shard), write)
+        write_array(self._file(shard), np.packbits(clear))
 
     def _file(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.npy"
@@ -60,8 +78,8 @@ def clear_firings(
     folder: Path,
     *,
     denoise: bool,
-    tell: Callable[[int, int], None],
-) -> dict[str, Array]:
+    tell: Progress,
+) -> NoiseFloors:
     """Find the noise floors, and write down which firings lie above them.
 
     A latent whose floor is unknown has only clear firings. Cost: that of `capture_noise`, and with `denoise` 4 L0^2
@@ -74,10 +92,6 @@ def clear_firings(
         denoise: take known interference off, where that can be.
         tell: called with (steps done, steps in all).
 
-    Returns:
-        off_median, sigma0 float64 [N] of the pre-activation where the latent is off; clear_floor float64 [N]; NaN where
-        unknown. reason: str, what they come from, or why there are none.
-
     Raises:
         CaptureError: a file of the capture is damaged.
     """
@@ -86,9 +100,8 @@ def clear_firings(
         tell(0, shards)
     noise = capture_noise(capture, denoise=denoise)
     floor = np.maximum(threshold, noise.rest_m0 + CLEAR_SIGMAS * noise.rest_sigma0)
-    found = {"off_median": noise.m0, "sigma0": noise.sigma0, "clear_floor": floor}
     if noise.reason is not None:
-        return found | {"reason": np.array(noise.reason)}
+        return NoiseFloors(noise.m0, noise.sigma0, floor, noise.reason)
     folder.mkdir(parents=True, exist_ok=True)
     lowest = np.where(np.isfinite(floor), floor, -np.inf)
     for number, shard in enumerate(capture.shards()):
@@ -105,4 +118,4 @@ def clear_firings(
         words += ", firings judged less the interference of other latents"
     elif noise.plain is not None:
         words += f", firings judged as they are, for {noise.plain}"
-    return found | {"reason": np.array(words)}
+    return NoiseFloors(noise.m0, noise.sigma0, floor, words)

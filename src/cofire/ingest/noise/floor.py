@@ -166,13 +166,14 @@ def _encoders(capture: CaptureDir) -> list[_Encoder] | str:
     if info.architecture not in (*_LINEAR, "gated", None):
         return f"how a {info.architecture} SAE encodes is not known here"
     needed = {"W_enc", "r_mag", "b_mag"} if info.architecture == "gated" else {"W_enc"}
-    missing = sorted(needed - weights.keys())
+    missing = sorted(needed - set(weights))
     if missing:
         return f"the stored weights have no {', '.join(missing)}"
     if info.architecture == "gated":
         w, bias, words = weights["W_enc"] * np.exp(weights["r_mag"]), weights["b_mag"], "W_enc exp(r_mag) + b_mag"
     else:
-        w, bias, words = weights["W_enc"], weights.get("b_enc", np.zeros(1, np.float32)), "W_enc + b_enc"
+        w, words = weights["W_enc"], "W_enc + b_enc"
+        bias = weights["b_enc"] if "b_enc" in weights else np.zeros(1, np.float32)
     factor = np.float32(1)
     if info.rescale_acts_by_decoder_norm:
         if "W_dec" not in weights:

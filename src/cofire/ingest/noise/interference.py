@@ -69,7 +69,7 @@ class Interference:
         if capture.manifest.sae.rescale_acts_by_decoder_norm:
             norms = np.linalg.norm(directions, axis=1, keepdims=True)
             directions = directions / np.maximum(norms, np.finfo(np.float32).tiny)
-        threshold = weights.get("threshold", np.zeros(n_latents, np.float32))
+        threshold = weights["threshold"] if "threshold" in weights else np.zeros(n_latents, np.float32)
         return cls(interference(w_enc, directions), directions, threshold)
 
     def less(self, indptr: Ints, indices: Ints32, values: Singles) -> Singles:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from cofire.common.progress import Progress
 from cofire.errors import InputError, StoreBusy
 from cofire.store.embedded.server import EmbeddedServer
 from cofire.store.load.bulk import fill
 from cofire.store.plan.section import LoadPlan
 
 
-def rebuild(
-    directory: str | Path, plans: Sequence[LoadPlan], progress: Callable[[int, int], None] | None = None
-) -> None:
+def rebuild(directory: str | Path, plans: Sequence[LoadPlan], progress: Progress | None = None) -> None:
     """Put a database with just these SAEs in the place of an embedded store's; the store may be damaged.
 
     Killed at any moment, the store is the old or the new one.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cofire.common.files import sha256_of
-from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import WEIGHTS
 from cofire.schema.cypher import MAX_DECODER_DIMS
@@ -21,7 +18,7 @@ def decoders_digest(capture: CaptureDir) -> str | None:
         CaptureError: the weights cannot be read.
     """
     width = decoder_width(capture)
-    return sha256_of(_path(capture)) if width is not None and width <= MAX_DECODER_DIMS else None
+    return sha256_of(capture.path / WEIGHTS) if width is not None and width <= MAX_DECODER_DIMS else None
 
 
 def decoder_width(capture: CaptureDir) -> int | None:
@@ -30,16 +27,8 @@ def decoder_width(capture: CaptureDir) -> int | None:
     Raises:
         CaptureError: the weights cannot be read.
     """
-    path = _path(capture)
-    if not path.is_file():
-        return None
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as weights:
-            return int(weights.get_slice("W_dec").get_shape()[1]) if "W_dec" in weights.keys() else None  # noqa: SIM118
-    except SafetensorError as error:
-        raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+    weights = capture.weights()
+    return weights.shape("W_dec")[1] if "W_dec" in weights else None
 
 
 def decoder_rows(capture: CaptureDir, start: int, stop: int) -> list[list[float] | None]:
@@ -54,15 +43,9 @@ def decoder_rows(capture: CaptureDir, start: int, stop: int) -> list[list[float]
         stop: the latent after the last.
     """
     import numpy as np
-    from safetensors import safe_open
 
-    with safe_open(_path(capture), framework="numpy") as weights:
-        directions = np.asarray(weights.get_slice("W_dec")[start:stop], np.float64)
+    directions = np.asarray(capture.weights().rows("W_dec", start, stop), np.float64)
     norms = np.linalg.norm(directions, axis=1, keepdims=True)
     good = (np.isfinite(norms) & (norms > 0)).ravel()
     unit = np.divide(directions, norms, out=np.zeros_like(directions), where=good[:, None]).astype(np.float32)
     return [row if ok else None for row, ok in zip(unit.astype(np.float64).tolist(), good, strict=True)]
-
-
-def _path(capture: CaptureDir) -> Path:
-    return capture.path / WEIGHTS

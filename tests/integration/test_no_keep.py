@@ -17,7 +17,7 @@ from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.manifest import Manifest
-from cofire.ingest.capturing import running_counts as streaming
+from cofire.ingest.capturing import checkpoints
 from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.running_counts import ABSENT, load_tally
 from cofire.ingest.count import CountSettings, count
@@ -146,8 +146,8 @@ def test_counts_equal_those_of_stored_activations(kept: Path, counted: Path, tmp
 def test_a_run_that_was_interrupted_counts_the_same(
     smollm2_dir: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: list[int]
 ) -> None:
-    monkeypatch.setattr(streaming, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr(streaming, "CHECKPOINT_SHARE", np.inf)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", np.inf)
     out, done = tmp_path / "out", 0
     for stop in stops:
         # Shards that are there come as one step each, and one that is stopped is lost.
@@ -178,11 +178,11 @@ def test_an_sae_that_is_behind_catches_up(
             raise Killed
 
     calls: list[Any] = []
-    checkpoint = streaming.checkpoint
+    checkpoint = checkpoints.checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(streaming, "CHECKPOINT_SECONDS", -1.0)
-        patch.setattr(streaming, "CHECKPOINT_SHARE", np.inf)
-        patch.setattr(streaming, "checkpoint", die_at_the_sixth)
+        patch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr(checkpoints, "CHECKPOINT_SHARE", np.inf)
+        patch.setattr(checkpoints, "checkpoint", die_at_the_sixth)
         with pytest.raises(Killed):
             capture(smollm2_dir, LAYERS, TEXT, tmp_path / "out", **SMALL, keep=False, memory=MEMORY)
     assert [Manifest.read(tmp_path / "out" / folder).done for folder in FOLDERS] == [3, 2]
@@ -194,7 +194,7 @@ def no_keep_job(model: str, saes: list[str], text: str, out: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    streaming.CHECKPOINT_SECONDS, streaming.CHECKPOINT_SHARE = -1.0, np.inf
+    checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = -1.0, np.inf
     capture(model, saes, text, out, **SMALL, keep=False, memory=MEMORY)
 
 
@@ -263,7 +263,7 @@ def test_damaged_counts_are_not_gone_on_with(
     smollm2_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr(streaming, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
         capture(smollm2_dir, LAYERS[:1], TEXT, out, **SMALL, keep=False, memory=MEMORY, progress=StopAfter(3))
     (pairs,) = out.glob("counts/upto-*/tally/pairs")

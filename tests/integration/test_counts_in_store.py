@@ -130,7 +130,7 @@ def test_a_refused_load_leaves_the_tables(store: Store, tmp_path: Path) -> None:
     ingest(capture, store, load_settings(edges="all"))
     before = files_of(capture.tables)
     with pytest.raises(ConflictError, match="other settings"):
-        ingest(capture, store, load_settings(), edges="significant")
+        ingest(capture, store, load_settings(edges="significant"))
     assert differing(files_of(capture.tables), before) == []
     # The rule of the last count is kept.
     assert ingest(capture, store, load_settings()) == "unchanged"

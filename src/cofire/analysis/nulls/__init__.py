@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,11 @@ class NullSettings(ClusterSettings):
     def recorded(self) -> dict[str, Any]:
         """Return what is recorded beside the tables; what else clusters depend on is in the clusters."""
         return {"objective": self.objective, "rewires": self.rewires, "seed": self.seed}
+
+    @classmethod
+    def asked(cls, recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the number of graphs; the rest is as the clusters have it."""
+        return {name: recorded[name] for name in ("rewires",) if name in recorded}
 
 
 def _make(capture: CaptureDir, settings: NullSettings, work: Path, progress: Progress | None) -> Made:

@@ -6,15 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from repository import EXAMPLES, ROOT
-
-DEMO = {"tests/integration/test_ask.py", "tests/integration/test_demo.py"}
-"""They share one run of scripts/demo, which takes minutes."""
 
 # Hundreds of tests load a small capture; what twenty runs and two hundred rewires give has tests of its own.
 os.environ.update(COFIRE_RUNS="2", COFIRE_REWIRES="3")
@@ -25,19 +21,6 @@ os.environ["COFIRE_PROCESSES"] = "1"
 settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("new"), derandomize=True, database=None)
 settings.load_profile(os.environ.get("COFIRE_TEST_EXAMPLES") or "same")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes (pytest -n 2) one file stays in one of them, as its fixtures do."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class ByFile(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "demo" if file in DEMO else file
-
-    return ByFile(config, log)
 
 
 @pytest.hookimpl(trylast=True)

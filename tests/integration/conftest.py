@@ -2,7 +2,7 @@
 
 Neo4j is the server that NEO4J_URI names, or one that scripts/neo4j starts for the session in a home of its own. As
 tests wipe it, a given server that holds data is refused (unless COFIRE_TESTS_WIPE=1). The embedded store is one
-server for the session. A fixture that cannot have its server fails; it never skips. The demo is run once.
+server for the session. A fixture that cannot have its server fails; it never skips.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from cofire.store import Store, open_store
-from demo_script import QUESTIONS, demo
 from graphs import wipe
 from servers import Neo4jServer, exported, free_port, neo4j_script
 
@@ -87,13 +86,3 @@ def _empty_embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def embedded_dir(tmp_path: Path, _empty_embedded: Path) -> Path:
     """A directory with an empty embedded store that no process holds."""
     return Path(shutil.copytree(_empty_embedded, tmp_path / "store"))
-
-
-@pytest.fixture(scope="session")
-def demo_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What scripts/demo makes: captures, an embedded store, reports. It takes minutes."""
-    place = tmp_path_factory.mktemp("demo") / "out"
-    answer = demo("--out", str(place))
-    for question in QUESTIONS:
-        assert question in answer
-    return place

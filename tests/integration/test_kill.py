@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.queries.library import library
 from cofire.store import Store, open_store
 from differing import differing, files_of
+from effort import KILLS, seed_of
 from graphs import dump_graph, wipe
-from jobs import bulk_job, capture_job, count_job, kill_at_random, load_job, run_undisturbed
-from repository import ROOT
+from jobs import analyse_job, bulk_job, capture_job, count_job, kill_at_random, load_job, run_undisturbed
+from repository import EXAMPLES
 
-EXAMPLES = ROOT / "examples/smollm2"
-KILLS = int(os.environ.get("COFIRE_TEST_KILLS", "7"))  # of each job; 100 by hand before a release
+pytestmark = pytest.mark.timeout(1800)
 
 
 def test_killed_captures(tmp_path: Path, smollm2_dir: Path) -> None:
@@ -35,7 +35,7 @@ def test_killed_captures(tmp_path: Path, smollm2_dir: Path) -> None:
     def check(place: Path) -> None:
         assert differing(files_of(place), files_of(undisturbed)) == []
 
-    kill_at_random(capture_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=1)
+    kill_at_random(capture_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed_of(1))
 
 
 def test_killed_counts(tmp_path: Path) -> None:
@@ -50,7 +50,27 @@ def test_killed_counts(tmp_path: Path) -> None:
     def check(place: Path) -> None:
         assert differing(files_of(place / "capture/tables"), files_of(undisturbed / "capture/tables")) == []
 
-    kill_at_random(count_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=2)
+    kill_at_random(count_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed_of(2))
+
+
+def test_killed_analyses(tmp_path: Path) -> None:
+    counted = make_capture(tmp_path / "counted", random_arrays(8, tokens=3000, n_latents=60, documents=40))
+    run_undisturbed(count_job, (str(counted.path),))
+
+    def arguments(place: Path) -> tuple[Any, ...]:
+        shutil.copytree(counted.path, place / "capture")
+        return (str(place / "capture"),)
+
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    seconds = run_undisturbed(analyse_job, arguments(undisturbed))
+    wanted = files_of(undisturbed / "capture/tables")
+    assert {"clusters.parquet", "cluster_nulls.parquet", "cluster_functions.parquet"} <= wanted.keys()
+
+    def check(place: Path) -> None:
+        assert differing(files_of(place / "capture/tables"), wanted) == []
+
+    kill_at_random(analyse_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed_of(7))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +140,7 @@ def killed_loads_of_the_embedded_store(
         tmp_path,
         kills=KILLS,
         seconds=seconds,
-        seed=seed,
+        seed=seed_of(seed),
         after_kill=look,
         enough=lambda: bool(met),
     )
@@ -165,7 +185,7 @@ def test_killed_loads_of_neo4j(tmp_path: Path, counted: CaptureDir, neo4j_server
         return any(status == "loading" and done > 0 for status, done in states)
 
     kill_at_random(
-        load_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=4, after_kill=look, enough=met
+        load_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed_of(4), after_kill=look, enough=met
     )
     assert met(), "no kill fell into the load"
 
@@ -200,6 +220,6 @@ def test_killed_replacements(tmp_path: Path, counted: CaptureDir, neo4j_server: 
         return bool({"deleting", "loading"} & set(states))
 
     kill_at_random(
-        load_job, arguments, check, tmp_path, kills=KILLS // 2, seconds=seconds, seed=6, after_kill=look, enough=met
+        load_job, arguments, check, tmp_path, kills=KILLS, seconds=seconds, seed=seed_of(6), after_kill=look, enough=met
     )
     assert met(), "no kill fell into the replacement"

@@ -29,6 +29,7 @@ from cofire.queries.report_data import report_data
 from cofire.settings import load_settings
 from cofire.store import Store
 from differing import differing, files_of
+from effort import KILLS, seed_of
 from jobs import kill_at_random, run_undisturbed
 from repository import EXAMPLES
 
@@ -219,9 +220,9 @@ def test_killed_runs(smollm2_dir: Path, kept: Path, tmp_path: Path) -> None:
         arguments,
         check,
         tmp_path,
-        kills=4,
+        kills=KILLS,
         seconds=seconds,
-        seed=5,
+        seed=seed_of(5),
         after_kill=look,
         enough=lambda: bool(met - {0}),
     )

@@ -16,12 +16,11 @@ from builders import make_capture, random_arrays
 from cofire.errors import StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.store import Store, open_store
+from effort import RESTARTS, seed_of
 from graphs import dump_graph, wipe
 from jobs import count_job, fork_server, load_job, run_undisturbed
 from processes import ended
 from servers import Neo4jServer, exported, free_port, neo4j_script
-
-RESTARTS = int(os.environ.get("COFIRE_TEST_RESTARTS", "2"))  # of each store; 10 by hand before a release
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -74,7 +73,7 @@ def test_restarts_of_neo4j(counted: CaptureDir, tmp_path: Path) -> None:
         return Neo4jServer(found["NEO4J_URI"], found["NEO4J_USERNAME"], found["NEO4J_PASSWORD"])
 
     server = start()
-    chance = random.Random(1)  # noqa: S311 - no secret
+    chance = random.Random(seed_of(1))  # noqa: S311 - no secret
 
     def disturb() -> bool:
         with server.open() as store:
@@ -108,7 +107,7 @@ def test_restarts_of_neo4j(counted: CaptureDir, tmp_path: Path) -> None:
 
 
 def test_restarts_of_the_embedded_server(counted: CaptureDir, tmp_path: Path) -> None:
-    chance = random.Random(2)  # noqa: S311 - no secret
+    chance = random.Random(seed_of(2))  # noqa: S311 - no secret
     run_undisturbed(load_job, (str(counted.path), str(tmp_path / "undisturbed"), None, None))
     seconds = run_undisturbed(load_job, (str(counted.path), str(tmp_path / "again"), None, None))
     with open_store(tmp_path / "undisturbed") as store:

@@ -13,7 +13,7 @@ QUESTIONS = ("Which clusters of layer 12", "Which latents of layer 18", "In your
 
 def demo(*arguments: str, **environment: str) -> str:
     """Run it; returns what it prints."""
-    # Not the few runs that tests/conftest.py asks for: docs/ask.md shows what a newcomer gets.
+    # Not the few runs that tests/conftest.py asks for, but what a newcomer gets, unless told otherwise.
     own = {name: value for name, value in os.environ.items() if name not in ("COFIRE_RUNS", "COFIRE_REWIRES")}
     done = subprocess.run(
         [str(ROOT / "scripts/demo"), *arguments],

@@ -21,6 +21,7 @@ PRELOAD = [
     "transformer_lens.model_bridge",
     "cofire.ingest.capture",
     "cofire.ingest.count",
+    "cofire.analysis.analyze",
     "cofire.pipeline",
     "leidenalg",
     "pandas",
@@ -50,6 +51,14 @@ def count_job(folder: str) -> None:
 
     # Ten row blocks or so, each a file of its own.
     count(CaptureDir.open(folder), CountSettings(edges="all", memory=64 * 80 * 8))
+
+
+def analyse_job(folder: str) -> None:
+    from cofire.analysis.analyses import analysis_settings
+    from cofire.analysis.analyze import analyze
+    from cofire.ingest.capture_dir.directory import CaptureDir
+
+    analyze(CaptureDir.open(folder), analysis_settings(runs=2, rewires=10, processes=1))
 
 
 def load_job(folder: str, location: str, username: str | None, password: str | None, replace: bool = False) -> None:
@@ -112,7 +121,7 @@ def kill_at_random(
 ) -> None:
     """Start a job, kill it at a random moment, resume it, and so on; check each result; until `kills` kills are done.
 
-    Where these have not met what they are to meet (`enough`), there are more, within the same number of runs.
+    Where these have not met what they are to meet (`enough`), there are more.
 
     Args:
         job: the job.
@@ -127,19 +136,24 @@ def kill_at_random(
     """
     chance = random.Random(seed)  # noqa: S311 - no secret
     done = trial = 0
+    latest = seconds
     while done < kills or not enough():
         trial += 1
+        # Of moments spread over the whole job, a half and more are before its end.
+        assert trial < 20 + 4 * kills, f"{trial - 1} runs, {done} kills: it ends too soon"
         place = folder / f"trial-{trial}"
         place.mkdir()
         arguments = arguments_in(place)
         # A few kills of one run, then it may end.
         for _ in range(min(4, max(kills - done, 1))):
-            if not run_and_kill(job, arguments, chance.uniform(0, seconds)):
+            if not run_and_kill(job, arguments, chance.uniform(0, latest)):
                 # Servers get warm and machines idle: look for the moment in a shorter time from now on.
-                seconds *= 0.8
+                latest *= 0.8
                 break
             done += 1
             after_kill(place)
+            if not enough():
+                # All were too early: in a longer time, then.
+                latest = min(latest / 0.9, 2 * seconds)
         run_undisturbed(job, arguments)
         check(place)
-        assert trial < 4 * kills, "the job ends before it can be killed"

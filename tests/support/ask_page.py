@@ -1,0 +1,52 @@
+"""The worked examples of docs/ask.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from repository import ROOT
+
+PAGE = (ROOT / "docs" / "ask.md").read_text(encoding="utf-8")
+_BLOCK = re.compile(
+    r"^## (?P<title>[^\n]+)\n\n```cypher\n(?P<text>.*?)^```\n\n(?P<table>(?:\|[^\n]*\n)+)", re.DOTALL | re.MULTILINE
+)
+
+
+class Example(NamedTuple):
+    """A question, its Cypher, and the table below it, each cell as the page writes it."""
+
+    title: str
+    text: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def examples() -> list[Example]:
+    """The worked examples of the page, in order."""
+    found = []
+    for match in _BLOCK.finditer(PAGE):
+        head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in match["table"].splitlines())
+        found.append(Example(match["title"], match["text"], head, rows))
+    return found
+
+
+def cell(value: Any) -> str:
+    """A value as the page writes it."""
+    text = json.dumps(value, ensure_ascii=False)
+    return f"`{text}`" if isinstance(value, str | list) else text
+
+
+def kind(written: str) -> str:
+    """What a cell holds: a number, a text, a list, or nothing."""
+    value = json.loads(written.strip("`"))
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def near(written: str, found: str) -> bool:
+    """Whether two cells may come from the same text on two processors: numbers may differ by 4 or by a tenth."""
+    if kind(written) != "number" or kind(found) != "number":
+        return written == found
+    a, b = float(written), float(found)
+    return abs(a - b) <= max(4.0, 0.1 * abs(a))

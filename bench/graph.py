@@ -224,6 +224,7 @@ def _tokens(rng: np.random.Generator, firings: Ints) -> dict[str, Any]:
         "count": count,
         "share": share,
         "lift": share * WORDS,
+        "score": 2 * count * np.log(share * WORDS),
     }
 
 

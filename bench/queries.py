@@ -4,6 +4,7 @@
         [--stores neo4j,embedded] [--write]
 
 A query is anchored when it asks about one latent, a few, a cluster, a token or a word, by a parameter of that name.
+Beside the queries stand the motifs around a latent, `KnowledgeBase.motifs(at=...)`, at their defaults and at each size.
 Each is asked about the five latents of highest degree and about five random ones (their clusters, tokens, neighbours),
 every other parameter at its default: one first run each, kept apart, as the servers compile then, and `--rounds`
 more. Times are those of the whole call, from Python to Python values. The graph is loaded once and kept in
@@ -28,9 +29,11 @@ import numpy as np
 from graph import degrees, graph
 from machine import CACHE, ROOT, Neo4j, load_of_others, machine, markdown, percentile
 
+from cofire.analysis.motifs import Kind
 from cofire.errors import TimeLimit
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table
+from cofire.queries.anchored_motifs import store_motifs_at
 from cofire.queries.library import Query, library
 from cofire.schema.tables import CLUSTERS, EDGES, MEMBERS, TOKENS
 from cofire.store import Store, open_store
@@ -51,6 +54,9 @@ TARGETS = {
 }
 # Asked for besides the defaults.
 ALSO: dict[str, dict[str, Any]] = {"strongest_neighbours": {"limit": 20}}
+
+# Kinds of motif and their sizes that are looked for around a latent.
+MOTIFS: dict[Kind, tuple[int, ...]] = {"star": (4,), "clique": (3, 4, 5, 6), "path": (3, 4, 5, 6), "bifan": (4,)}
 
 Given = dict[str, Any]
 
@@ -117,32 +123,55 @@ class Anchors:
         return {p.name: known[p.name] for p in query.parameters if p.required or p.name in ANCHORS}
 
 
-def anchored() -> Iterator[tuple[str, Query, Given]]:
-    """Yield (title, query, extra parameters) of everything that is asked."""
+Asked = Callable[[Store, int], int]
+"""Asks a store about the case of that number; returns the number of rows."""
+
+
+def anchored(anchors: Anchors) -> Iterator[tuple[str, Asked]]:
+    """Yield (title, how to ask) of everything that is asked."""
     for query in library().values():
         if ANCHORS & {p.name for p in query.parameters}:
-            yield query.name, query, {}
+            anchors.given(query, 0)  # what cannot be asked is told before anything is loaded
+            yield query.name, _query(query, anchors, {})
             if extra := ALSO.get(query.name):
-                yield f"{query.name} {' '.join(f'{name}={value}' for name, value in extra.items())}", query, extra
+                said = " ".join(f"{name}={value}" for name, value in extra.items())
+                yield f"{query.name} {said}", _query(query, anchors, extra)
+    for kind, sizes in MOTIFS.items():
+        for size in sizes:
+            yield f"motifs {kind} {size}", _motifs(kind, size, anchors)
 
 
-def ask(store: Store, query: Query, anchors: Anchors, extra: Given, rounds: int) -> Times | None:
-    """Time one query on one store; None when an answer took longer than PATIENCE."""
+def _query(query: Query, anchors: Anchors, extra: Given) -> Asked:
+    return lambda store, case: len(query(store, PATIENCE, **anchors.given(query, case), **extra).rows)
+
+
+def _motifs(kind: Kind, size: int, anchors: Anchors) -> Asked:
+    def asked(store: Store, case: int) -> int:
+        found, _ = store_motifs_at(
+            store, anchors.uid, anchors.latents[case], kind, min_size=size, limit=100, timeout=PATIENCE
+        )
+        return len(found)
+
+    return asked
+
+
+def ask(store: Store, asked: Asked, anchors: Anchors, rounds: int) -> Times | None:
+    """Time one question on one store; None when an answer took longer than PATIENCE."""
     times = Times()
-    sets = [anchors.given(query, case) | extra for case in range(len(anchors.latents))]
 
-    def once(given: Given) -> float:
+    def once(case: int) -> float:
         begun = time.perf_counter()
-        times.rows = max(times.rows, len(query(store, PATIENCE, **given).rows))
+        times.rows = max(times.rows, asked(store, case))
         return 1000 * (time.perf_counter() - begun)
 
     try:
         begun = time.monotonic()
-        firsts = [once(given) for given in sets]
+        cases = range(len(anchors.latents))
+        firsts = [once(case) for case in cases]
         times.first = firsts[0]
         for _ in range(rounds):
-            for case, given in enumerate(sets):
-                (times.busiest if case < CASES else times.random).append(once(given))
+            for case in cases:
+                (times.busiest if case < CASES else times.random).append(once(case))
             if time.monotonic() - begun > PATIENCE:
                 break
     except TimeLimit:
@@ -223,25 +252,23 @@ def main() -> None:
     parser.add_argument("--edges", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="queries, separated by commas")
+    parser.add_argument("--only", help="queries, or motifs, separated by commas")
     parser.add_argument("--stores", default=",".join(STORES))
     parser.add_argument("--write", action="store_true", help="write docs/query-times.md")
     given = parser.parse_args()
     only, stores = given.only.split(",") if given.only else None, given.stores.split(",")
     captures = [graph(given.latents, given.edges, given.seed), graph(800, 10_000)]
     anchors = Anchors(captures[0], captures[1])
-    asked = [(title, query, extra) for title, query, extra in anchored() if only is None or query.name in only]
-    for _, query, extra in asked:
-        query.bind(anchors.given(query, 0) | extra)  # what cannot be asked is told before anything is loaded
+    asked = [(title, how) for title, how in anchored(anchors) if only is None or title.split()[0] in only]
     print(machine(), flush=True)
-    times: dict[str, dict[str, Times | None]] = {title: {} for title, _, _ in asked}
+    times: dict[str, dict[str, Times | None]] = {title: {} for title, _ in asked}
     before = 0.0
     for name in stores:
         with STORES[name](captures) as store:
             before = max(before, load_of_others())
             print(f"{name}: other load of the CPUs {before:.0%}", flush=True)
-            for title, query, extra in asked:
-                found = times[title][name] = ask(store, query, anchors, extra, given.rounds)
+            for title, how in asked:
+                found = times[title][name] = ask(store, how, anchors, given.rounds)
                 shown = f"{statistics.median(found.busiest):.1f} ms" if found else f"more than {PATIENCE:.0f} s"
                 print(f"  {name}: {title}: {shown}", flush=True)
     text, ratios = table(times, stores)

@@ -13,10 +13,11 @@ from cofire.errors import ConflictError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import table_infos
 from cofire.ingest.count import count, counted_from
+from cofire.ingest.count_tokens import tokens_current
 from cofire.ingest.edges.settings import CountSettings
 from cofire.ingest.pairs.engine import Engine
 from cofire.schema.analyses import AnalysisSettings
-from cofire.schema.tables import EDGES, Table
+from cofire.schema.tables import EDGES, TOKENS, Table
 from cofire.settings import LoadSettings, Settings
 from cofire.store.connect import Store
 from cofire.store.load.bulk import bulk_load
@@ -137,9 +138,11 @@ def _refuse_to_change(
 ) -> None:
     """Refuse, before a table is overwritten, what would end as another version of an SAE that the store holds."""
     infos = table_infos(capture)
-    stale = "edges" in infos and infos["edges"].made_from != counted_from(capture, counting)
+    made_from = counted_from(capture, counting)
+    stale = EDGES.name in infos and infos[EDGES.name].made_from != made_from
+    stale |= TOKENS.name in infos and not tokens_current(capture, made_from)
     if (stale or is_stale(capture, analysing)) and holds(store, capture.uid):
         raise ConflictError(
             f"{store.location} holds {capture.uid}, and the tables in {capture.tables} were made with other settings "
-            "than these; add --replace to count again and put the result in its place"
+            "than these, or by another cofire; add --replace to count again and put the result in its place"
         )

@@ -52,15 +52,12 @@ def all_cases(name: str, world: World) -> list[Row]:
     listed = crossed(plain, "n_tokens", (1, 2, 1000)) + crossed(plain, "min_size", (4, 5, 6))
 
     found: dict[str, list[Row]] = {
-        "bifans_at_latent": limited(motifs),
         "bridge_latents": limited(crossed(clusters, "min_log_odds", STRENGTHS)),
         "bridges_between_clusters": limited(
             plain + crossed(crossed(plain, "min_log_odds", STRENGTHS), "min_edges", (1, 2))
         ),
-        "chains_at_latent": limited(crossed(motifs, "size", (3, 4, 5, 6))),
         "children_of_latent": limited(alive),
         "clique_clusters": limited(listed + crossed(plain, "min_clique_share", (0.0, 0.8, 1.0))),
-        "cliques_at_latent": limited(crossed(motifs, "size", (3, 4, 5, 6))),
         "cluster_card": clusters,
         "cluster_edges": clusters,
         "cluster_mates": limited(alive),

@@ -63,7 +63,7 @@ def cluster_card(world: World, cluster: str) -> Rows:
         {"index": i, "role": view.members[i][1]["role"], "strength": view.members[i][1]["strength"]}
         | {"partners_inside": view.partners_inside(i, cluster), "partners": len(view.neighbours(i))}
         | {"firing_count": view.latents[i]["firingCount"], "frequency": view.latents[i]["frequency"]}
-        | {"top_tokens": view.tokens(i)}
+        | {**view.named(i)}
         for i in view.inside(cluster)
     ]
 
@@ -101,7 +101,7 @@ def cluster_mates(world: World, sae: str, index: int, limit: int) -> Rows:
         if other != index:
             rows.append(
                 {"index": other, "cluster": cluster} | view.members[other][1]
-                | {"log_odds": edge.get("logOdds"), "count": edge.get("count"), "top_tokens": view.tokens(other)}
+                | {"log_odds": edge.get("logOdds"), "count": edge.get("count"), **view.named(other)}
             )  # fmt: skip
     return cut(rows, limit)
 
@@ -114,7 +114,7 @@ def members_by_role(world: World, sae: str, role: str, min_size: int, limit: int
         if member["role"] == role and found["size"] >= min_size:
             rows.append(
                 {"index": i, "cluster": cluster, "strength": member["strength"], "size": found["size"]}
-                | {"structure": found["structure"], "partners": len(view.neighbours(i)), "top_tokens": view.tokens(i)}
+                | {"structure": found["structure"], "partners": len(view.neighbours(i)), **view.named(i)}
             )
     return cut(sorted(rows, key=lambda r: (-r["strength"], r["index"])), limit)
 
@@ -154,7 +154,7 @@ def bridge_latents(world: World, cluster: str, min_log_odds: float | None, limit
                 {"index": i, "role": view.members[i][1]["role"], "links": len(out)}
                 | {"clusters": len({link["cluster"] for link in out}), "inside": len(mine) - len(out)}
                 | {"partner": best["outside"], "partner_cluster": best["cluster"], "log_odds": best["log_odds"]}
-                | {"top_tokens": view.tokens(i)}
+                | {**view.named(i)}
             )
     return cut(sorted(rows, key=lambda r: (-r["links"], r["index"])), limit)
 

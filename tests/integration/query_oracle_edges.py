@@ -20,7 +20,7 @@ def strongest_neighbours(world: World, sae: str, index: int, by: str, limit: int
             | {"p_neighbour_given_latent": row[there], "p_latent_given_neighbour": row[back]}
             | pick(row, MAGNITUDE)
             | {"decoder_cosine": row["decoderCosine"], "firing_count": view.latents[other]["firingCount"]}
-            | {"cluster": view.cluster(other), "top_tokens": view.tokens(other)}
+            | {"cluster": view.cluster(other), **view.named(other)}
         )
     return cut(sorted(rows, key=lambda r: (null_last(r[by]), r["index"])), limit)
 
@@ -83,7 +83,7 @@ def common_neighbours(world: World, sae: str, a: int, b: int, limit: int) -> Row
         assert y
         rows.append(
             {"index": c, "weaker_log_odds": min(x["logOdds"], y["logOdds"]), "log_odds_a": x["logOdds"]}
-            | {"log_odds_b": y["logOdds"], "count_a": x["count"], "count_b": y["count"], "top_tokens": view.tokens(c)}
+            | {"log_odds_b": y["logOdds"], "count_a": x["count"], "count_b": y["count"], **view.named(c)}
         )
     return cut(sorted(rows, key=lambda r: (-r["weaker_log_odds"], r["index"])), limit) if a != b else []
 
@@ -105,7 +105,7 @@ def path_between_latents(world: World, sae: str, a: int, b: int, max_steps: int)
     best = min(ending, key=lambda path: (-min(edge["logOdds"] for edge in edges(path)), path))
     return [
         {"step": step, "index": i, "log_odds": edge and edge["logOdds"], "count": edge and edge["count"]}
-        | {"cluster": view.cluster(i), "top_tokens": view.tokens(i)}
+        | {"cluster": view.cluster(i), **view.named(i)}
         for step, (i, edge) in enumerate(zip(best, [None, *edges(best)], strict=True))
     ]
 
@@ -119,7 +119,7 @@ def two_hop_neighbours(world: World, sae: str, index: int, limit: int) -> Rows:
         if near & partners:
             rows.append(
                 {"index": other, "shared": len(near & partners), "partners": len(partners)}
-                | {"firing_count": view.latents[other]["firingCount"], "top_tokens": view.tokens(other)}
+                | {"firing_count": view.latents[other]["firingCount"], **view.named(other)}
             )
     return cut(sorted(rows, key=lambda r: (-r["shared"], r["index"])), limit)
 
@@ -136,7 +136,7 @@ def similar_hubs(world: World, sae: str, index: int, limit: int) -> Rows:
             rows.append(
                 {"index": other, "shared": len(near & partners), "partners": len(partners)}
                 | {"jaccard": len(near & partners) / len(either), "log_odds": edge and edge["logOdds"]}
-                | {"top_tokens": view.tokens(other)}
+                | {**view.named(other)}
             )
     return cut(sorted(rows, key=lambda r: (-r["shared"], r["index"])), limit)
 

@@ -40,7 +40,7 @@ def latent_card(world: World, sae: str, index: int) -> Rows:
     view = View(world, sae)
     if index not in view.latents:
         return []
-    columns = "index firing_count frequency mean std max threshold mu mu_rule dead top_tokens"
+    columns = "index firing_count frequency mean std max threshold mu mu_rule dead distinctive_tokens top_tokens"
     row = pick(view.latents[index], {c: camel(c) for c in columns.split()})
     cluster, member = view.members.get(index, (None, {}))
     found = view.clusters[cluster] if cluster else {}
@@ -60,7 +60,7 @@ def latent_tokens(world: World, sae: str, index: int, limit: int) -> Rows:
     rows = [
         {"token": t, "text": world.tokens[t]} | row for (i, t), row in View(world, sae).fires_on.items() if i == index
     ]
-    return cut(sorted(rows, key=lambda r: (-r["count"], r["token"])), limit)
+    return cut(sorted(rows, key=lambda r: (-r["score"], r["token"])), limit)
 
 
 def common_tokens(world: World, sae: str, a: int, b: int, limit: int) -> Rows:
@@ -81,7 +81,7 @@ def _firings(world: World, sae: str, text: str, spaced: bool) -> Rows:
     return [
         {"index": i, "token": t, "text": world.tokens[t]}
         | row
-        | {"firing_count": view.latents[i]["firingCount"], "cluster": view.cluster(i), "top_tokens": view.tokens(i)}
+        | {"firing_count": view.latents[i]["firingCount"], "cluster": view.cluster(i), **view.named(i)}
         for (i, t), row in view.fires_on.items()
         if world.tokens[t] == text or (spaced and world.tokens[t] == " " + text)
     ]
@@ -106,7 +106,7 @@ def same_token_across_saes(world: World, text: str, spaced: bool) -> Rows:
     for sae in ready_saes(world):
         found = shared_token(world, sae, text, spaced, 0)
         if found:
-            best = {c: found[0][c] for c in ("index", "text", "share", "count", "top_tokens")}
+            best = {c: found[0][c] for c in ("index", "text", "share", "count", "distinctive_tokens", "top_tokens")}
             latents = len({row["index"] for row in found})
             rows.append({"sae": sae, "layer": world.saes[sae]["layer"], "latents": latents} | best)
     return rows
@@ -116,7 +116,7 @@ def dense_latents(world: World, sae: str, min_frequency: float, limit: int) -> R
     view = View(world, sae)
     rows = [
         {"index": i, "frequency": row["frequency"], "firing_count": row["firingCount"], "mean": row["mean"]}
-        | {"max": row["max"], "partners": len(view.neighbours(i)), "top_tokens": view.tokens(i)}
+        | {"max": row["max"], "partners": len(view.neighbours(i)), **view.named(i)}
         for i, row in view.latents.items()
         if row["frequency"] >= min_frequency
     ]
@@ -132,7 +132,7 @@ def most_connected_latents(world: World, sae: str, limit: int) -> Rows:
     view = View(world, sae)
     rows = [
         {"index": i, "partners": len(view.neighbours(i)), "firing_count": row["firingCount"]}
-        | {"frequency": row["frequency"], "cluster": view.cluster(i), "top_tokens": view.tokens(i)}
+        | {"frequency": row["frequency"], "cluster": view.cluster(i), **view.named(i)}
         for i, row in view.latents.items()
         if view.neighbours(i)
     ]
@@ -143,7 +143,7 @@ def latents_by_word(world: World, sae: str, word: str, limit: int) -> Rows:
     view = View(world, sae)
     rows = [
         {"index": i, "label": row["label"], "firing_count": row["firingCount"], "frequency": row["frequency"]}
-        | {"cluster": view.cluster(i), "top_tokens": view.tokens(i)}
+        | {"cluster": view.cluster(i), **view.named(i)}
         for i, row in view.latents.items()
         if word.strip(" \t\n").lower() in row["words"].split()
     ]
@@ -170,6 +170,6 @@ def nearest_decoders(world: World, sae: str, index: int, limit: int) -> Rows:
             rows.append(
                 {"index": other, "cosine": sum(x * y for x, y in zip(mine, row["decoder"], strict=True))}
                 | {"log_odds": edge and edge["logOdds"], "cluster": view.cluster(other)}
-                | {"top_tokens": view.tokens(other)}
+                | {**view.named(other)}
             )
     return cut(sorted(rows, key=lambda r: (-r["cosine"], r["index"])), limit)

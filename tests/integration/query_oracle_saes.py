@@ -50,7 +50,7 @@ def _matches(world: World, sae: str) -> Rows:
             if here[0] == sae and sae in ready and there[0] in ready:
                 rows.append(
                     {"a": here[1], "other_sae": there[0], "index": there[1], "forward": forward} | row
-                    | {"top_tokens": world.latents[there]["topTokens"]}
+                    | View(world, there[0]).named(there[1])
                 )  # fmt: skip
     return rows
 
@@ -58,7 +58,7 @@ def _matches(world: World, sae: str) -> Rows:
 def matches_of_latent(world: World, sae: str, index: int, limit: int) -> Rows:
     rows = [
         {"other_sae": row["other_sae"], "layer": world.saes[row["other_sae"]]["layer"]}
-        | {c: row[c] for c in ("index", "score", "method", "kind", "forward", "top_tokens")}
+        | {c: row[c] for c in ("index", "score", "method", "kind", "forward", "distinctive_tokens", "top_tokens")}
         for row in _matches(world, sae)
         if row["a"] == index
     ]
@@ -71,7 +71,7 @@ def matched_latents(
     rows = [
         {"a": row["a"], "b": row["index"]}
         | {c: row[c] for c in ("score", "method", "kind", "forward")}
-        | {"tokens_a": world.latents[sae_a, row["a"]]["topTokens"], "tokens_b": row["top_tokens"]}
+        | {"tokens_a": View(world, sae_a).tokens(row["a"]), "tokens_b": row["distinctive_tokens"]}
         for row in _matches(world, sae_a)
         if row["other_sae"] == sae_b and kind in (None, row["kind"]) and row["score"] >= (min_score or 0)
     ]
@@ -113,7 +113,7 @@ def _relative(view: View, index: int, row: Row) -> Row:
     return (
         {"index": index} | row
         | {"firing_count": view.latents[index]["firingCount"], "cluster": view.cluster(index)}
-        | {"top_tokens": view.tokens(index)}
+        | {**view.named(index)}
     )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def hierarchy_roots(world: World, sae: str, min_p: float, limit: int) -> Rows:
         children = sum(1 for a, _ in pairs if a == i)
         if children and not any(b == i for _, b in pairs):
             counts = {"index": i, "children": children, "firing_count": row["firingCount"]}
-            rows.append(counts | {"top_tokens": view.tokens(i)})
+            rows.append(counts | {**view.named(i)})
     return cut(sorted(rows, key=lambda r: (-r["children"], r["index"])), limit)
 
 

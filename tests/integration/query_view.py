@@ -80,8 +80,13 @@ class View:
         )
 
     def tokens(self, index: int) -> list[str] | None:
-        found: list[str] | None = self.latents[index]["topTokens"]
+        """The tokens that name a latent beside others."""
+        found: list[str] | None = self.latents[index]["distinctiveTokens"]
         return found
+
+    def named(self, index: int) -> Row:
+        """The columns with a latent's tokens."""
+        return {"distinctive_tokens": self.tokens(index), "top_tokens": self.latents[index]["topTokens"]}
 
     def shown(self, index: int, most: int) -> list[str]:
         """The first tokens, none where they are not known: what stands in a list of latents."""

@@ -158,6 +158,8 @@ def _add_sae(world: World, uid: str, rng: random.Random, n: int, p_edge: float) 
         fires = not dead
         top: list[str] | None = rng.sample(TEXTS, rng.randint(1, 5)) if fires and index % 9 != 6 else []
         top, label = (None if index % 9 == 8 else top), rng.choice(LABELS)
+        # Drawn apart, so that all else stays as it was.
+        telling = None if top is None else random.Random(f"{uid} {index}").sample(TEXTS, min(3, len(top)))  # noqa: S311
         world.latents[uid, index] = {
             "uid": f"{uid}/{index}", "sae": uid, "index": index, "dead": dead,
             "firingCount": rng.choice([10, 20, 100, *LARGE]) if fires else 0,
@@ -166,7 +168,8 @@ def _add_sae(world: World, uid: str, rng: random.Random, n: int, p_edge: float) 
             "max": rng.choice([3.0, 4.0]) if fires else None, "threshold": rng.choice([0.0, 0.25]),
             "mu": 1.5 if index % 2 and fires else None, "muRule": "mode" if index % 2 and fires else None,
             "histogram": [index, 0, 5] if index % 2 and fires else None,
-            "topTokens": top, "label": label, "words": words_of([*(top or []), label or ""]),
+            "distinctiveTokens": telling, "topTokens": top, "label": label,
+            "words": words_of([*(top or []), *(telling or []), label or ""]),
             "decoder": list(rng.choice(decoders)) if rng.random() < 0.8 else None,
         }  # fmt: skip
     alive = [i for i in range(n) if i % 7 != 3 and i % 11 != 5]  # 5, 16, ... fire, but have no edge
@@ -178,6 +181,7 @@ def _add_sae(world: World, uid: str, rng: random.Random, n: int, p_edge: float) 
         for token in rng.sample(sorted(world.tokens), rng.randint(0, 4)):
             world.fires_on[uid, a, token] = {
                 "count": rng.choice([1, 5, 9, *LARGE]), "share": rng.choice(SHARES), "lift": rng.choice([1.5, 3.0]),
+                "score": float(token % 3) - 0.5,
             }  # fmt: skip
         for rank in range(rng.randint(0, 3)):
             context = {
@@ -307,3 +311,15 @@ def load_world(store: Store, world: World) -> None:
             links(PEAK_IN, [(world.peaks[key]["uid"], cluster, {}) for key, cluster in world.peak_members.items()]),
         ]
     )
+
+
+def hub_world() -> World:
+    """A world with a latent, 0 of the first SAE, of more than 620 neighbours."""
+    world = make_world(6, 960, 0.009)
+    rng = random.Random(6)  # noqa: S311 - tests want the same numbers each time
+    for other in range(1, 960):
+        if world.latents[READY[0], other]["firingCount"] and other % 11 != 5 and other % 8 != 7:
+            world.edges[READY[0], 0, other] = random_edge(rng)
+    for row in world.edges.values():
+        row["logOdds"] += rng.randint(0, 40) / 16  # many strengths, and still ties
+    return world

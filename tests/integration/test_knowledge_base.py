@@ -48,7 +48,8 @@ def test_a_frame_has_the_declared_columns_and_types(kb: KnowledgeBase, world: Wo
     wanted = ORACLES["strongest_neighbours"](world, sae=B, index=0, by="count", limit=0)
     assert [None if pd.isna(x) else x for x in frame["phi"]] == [row["phi"] for row in wanted]
     assert frame["index"].tolist() == [row["index"] for row in wanted]
-    assert frame["top_tokens"].tolist() == [row["top_tokens"] for row in wanted]
+    for tokens in ("distinctive_tokens", "top_tokens"):
+        assert frame[tokens].tolist() == [row[tokens] for row in wanted]
     types = frame.dtypes.astype(str).to_dict()
     assert types["index"] == "Int64"
     assert types["phi"] == "Float64"

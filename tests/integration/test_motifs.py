@@ -1,27 +1,29 @@
-"""Motif search over a store: the whole-graph search here and the anchored queries there give the same set."""
+"""Motif search over a store: of whole graphs, and around each latent; both give the oracle's motifs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from query_worlds import LOADING, READY, World, load_world, make_world
+from motif_oracle import motifs_at
+from query_worlds import LOADING, READY, World, hub_world, load_world, make_world
 
 from builders import make_capture, random_arrays
+from cofire import KnowledgeBase
 from cofire.analysis.motifs.search import Kind
 from cofire.analysis.motifs.sources import capture_motif_counts, capture_sources, searches_over, stream_found
 from cofire.cli import run
 from cofire.errors import QueryError, StoreError
 from cofire.pipeline import ingest
-from cofire.queries.library import find_query
+from cofire.queries.anchored_motifs import store_motifs_at
 from cofire.queries.motif_sources import best_motifs, store_motif_counts, store_sources, stream_motifs
 from cofire.settings import load_settings
 from cofire.store import Store
 from cofire.store.versions import ensure_schema
+from servers import Neo4jServer
 
 
 def load(store: Store, world: World) -> None:
@@ -33,60 +35,89 @@ def load(store: Store, world: World) -> None:
 
 
 Found = dict[tuple[int, ...], float]
-Ask = Callable[..., list[dict[str, Any]]]
 
 # (seed, latents an SAE, share of the pairs that co-fire): isolated latents are in each.
 WORLDS = ((11, 16, 0.15), (12, 13, 0.4), (13, 11, 0.8), (14, 8, 0.0))
-
-
-def anchored(ask: Ask, kind: Kind, index: int, size: int) -> Found:
-    """The motifs at one latent by the library's query, in the form that the search gives them."""
-    if kind == "star":
-        rows = ask("star_at_latent", index=index)
-        found = {(index, *sorted(r["index"] for r in rows)): r["weakest_log_odds"] for r in rows}
-        return {members: score for members, score in found.items() if len(members) >= 3}
-    if kind == "clique":
-        return {tuple(r["members"]): r["weakest_log_odds"] for r in ask("cliques_at_latent", index=index, size=size)}
-    if kind == "path":
-        rows = ask("chains_at_latent", index=index, size=size)
-        assert all(r["members"][0] == index for r in rows)
-        return {tuple(min(r["members"], r["members"][::-1])): r["weakest_log_odds"] for r in rows}
-    found = {}
-    for r in ask("bifans_at_latent", index=index):
-        first, second = sorted([sorted([index, r["opposite"]]), sorted([r["c"], r["d"]])])
-        found[*first, *second] = r["weakest_log_odds"]
-    return found
-
-
 SIZES: dict[Kind, tuple[int, ...]] = {"star": (3,), "clique": (3, 4, 5, 6), "path": (3, 4, 5, 6), "bifan": (4,)}
 
 
+def around(store: Store, sae: str, index: int, kind: Kind, size: int, least: float | None, limit: int = 0) -> Any:
+    """What the search around one latent finds, in the oracle's form, and whether there is more."""
+    most = None if kind == "star" else size
+    motifs, more = store_motifs_at(
+        store, sae, index, kind, min_log_odds=least, min_size=size, max_size=most, limit=limit
+    )
+    assert all(motif.kind == kind for motif in motifs)
+    return [(motif.members, motif.score) for motif in motifs], more
+
+
 @pytest.mark.parametrize(("seed", "n", "p_edge"), WORLDS)
-def test_anchored_queries_united_give_what_the_search_gives(store: Store, seed: int, n: int, p_edge: float) -> None:
+def test_motifs_around_each_latent_united_are_those_of_the_whole(
+    store: Store, seed: int, n: int, p_edge: float
+) -> None:
     world = make_world(seed, n, p_edge)
     load(store, world)
     total = 0
-    for sae in READY:
-        for least in (None, 1.5):
-
-            def ask(name: str, sae: str = sae, least: float | None = least, **given: Any) -> list[dict[str, Any]]:
-                rows = find_query(name)(store, None, sae=sae, min_log_odds=least, limit=0, **given)
-                return [dict(zip(rows.columns, row, strict=True)) for row in rows.rows]
-
-            for kind, sizes in SIZES.items():
-                for size in sizes:
-                    by_latent = {index: anchored(ask, kind, index, size) for index in range(n)}
-                    sources = store_sources(store, sae=sae, min_log_odds=least)
-                    bounds = {"min_size": size, "max_size": None if kind == "star" else size}
-                    found = {motif.members: motif.score for _, motif in stream_motifs(sources, kind, **bounds)}
-                    united = {members: score for of_one in by_latent.values() for members, score in of_one.items()}
-                    assert found == united, f"{kind} {size} {least} of {sae} on {store.kind}"
-                    assert found == oracle_scores(world, sae, kind, list(found))
-                    for members in found:  # and every latent that should know of it does
-                        knows = {"star": members[:1], "path": (members[0], members[-1])}.get(kind, members)
-                        assert {i for i, of_one in by_latent.items() if members in of_one} == set(knows)
-                    total += len(found)
+    for sae, least in [(sae, least) for sae in READY for least in (None, 1.5)]:
+        sources = store_sources(store, sae=sae, min_log_odds=least)
+        for kind, size in [(kind, size) for kind, sizes in SIZES.items() for size in sizes]:
+            united: Found = {}
+            for index in range(n):
+                motifs, more = around(store, sae, index, kind, size, least)
+                assert not more
+                assert motifs == motifs_at(world, sae, index, kind, size, least), f"{kind} {size} {least} {index}"
+                for members, score in motifs:
+                    united[min(members, members[::-1]) if kind == "path" else members] = score
+                    knows = {"star": members[:1], "path": members[:1]}.get(kind, members)
+                    assert index in knows
+            bounds = {"min_size": size, "max_size": None if kind == "star" else size}
+            found = {motif.members: motif.score for _, motif in stream_motifs(sources, kind, **bounds)}
+            assert found == united, f"{kind} {size} {least} of {sae} on {store.kind}"
+            assert found == oracle_scores(world, sae, kind, list(found))
+            total += len(found)
     assert total > 20 or p_edge == 0.0
+
+
+def test_motifs_around_a_hub_are_the_best_with_every_limit(store: Store) -> None:
+    """A latent of some 650 neighbours: its strongest edges are looked at first, which must not show."""
+    world = hub_world()
+    load(store, world)
+    for kind, size, least in (("star", 4, None), ("star", 4, 2.0), ("clique", 3, None), ("clique", 4, 1.0),
+                              ("clique", 5, None), ("path", 4, 2.0), ("bifan", 4, 2.0)):  # fmt: skip
+        wanted = motifs_at(world, READY[0], 0, kind, size, least)
+        assert wanted or (kind, size) in (("star", 4), ("clique", 5))
+        for limit in (1, 100, 999, 2**40):
+            found, more = around(store, READY[0], 0, kind, size, least, limit)
+            assert found == wanted[:limit], f"{kind} {size} {least} {limit}"
+            assert more == (len(wanted) > limit)
+
+
+def test_motifs_in_python(store: Store, neo4j_server: Neo4jServer) -> None:
+    load(store, make_world(22, 9, 0.5))
+    login = {"username": neo4j_server.username, "password": neo4j_server.password} if store.kind == "neo4j" else {}
+    with KnowledgeBase(store.location, **login) as kb:
+        uid = f"{READY[0]}/0"
+        frame = kb.motifs("path", at=uid, min_size=3, by="count")
+        assert list(frame.columns) == ["sae", "kind", "size", "score", "members", "member_tokens"]
+        assert len(frame) >= 2
+        assert frame["score"].dtype == "Int64"
+        whole = kb.motifs("path", sae=READY[0], min_size=3, by="count", limit=0)["members"]
+        all_of_it = kb.motifs("path", at=uid, min_size=3, by="count", limit=0)["members"]
+        assert {min(tuple(m), tuple(m[::-1])) for m in all_of_it} == {tuple(m) for m in whole if 0 in (m[0], m[-1])}
+        cards = {
+            i: kb.query("latent_card", sae=READY[0], index=i)["distinctive_tokens"][0] for i in frame["members"][0]
+        }
+        assert frame["member_tokens"][0] == [list(cards[i] or [])[:3] for i in frame["members"][0]]
+        for wrong, message in (
+            ({"at": f"{READY[0]}/99"}, "^latent 99 of .*: its latents are 0 to 8"),
+            ({"at": "rel/layer_1/width_16K/0"}, r"^unknown SAE rel/layer_1/width_16K \(did you mean"),
+            ({"at": READY[0]}, "is no latent; give the SAE's uid and the index"),
+            ({"at": uid, "sae": READY[0]}, "names the SAE too"),
+        ):
+            with pytest.raises(QueryError, match=message):
+                kb.motifs("clique", **wrong)
+        with pytest.raises(QueryError, match="cliques_at_latent is no query any more; ask `cofire motifs --at"):
+            kb.query("cliques_at_latent", sae=READY[0], index=0)
 
 
 def oracle_scores(world: World, sae: str, kind: Kind, motifs: list[tuple[int, ...]]) -> Found:
@@ -202,6 +233,19 @@ def test_the_command_searches_a_store(
     assert said.out.count("path") == 50
     assert run([*where, "--sae", "rel/layer_1/width_16K"]) == 2
     assert "did you mean rel/layer_1/width_16k?" in capsys.readouterr().err
+    assert run([*where, "--at", f"{READY[1]}/0", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    wanted, _ = around(embedded_store, READY[1], 0, "path", 3, None)
+    assert [(tuple(r["members"]), r["score"]) for r in rows] == wanted != []
+    assert [len(r["member_tokens"]) for r in rows] == [3] * len(rows)
+    for wrong, said in (
+        ([], "which SAEs?"),
+        (["--all", "--at", f"{READY[1]}/0"], "which SAEs?"),
+        (["--at", f"{READY[1]}/x"], "is no latent"),
+        (["--at", f"{READY[1]}/0", "--min-z", "1"], "--min-z is about the motifs of a whole graph"),
+    ):
+        assert run([*where, *wrong]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_the_store_and_the_capture_agree_on_what_stands_out(store: Store, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from graphs import dump_graph
 
 OLD = [
     "MATCH (v:SchemaVersion) DELETE v",
-    "MATCH (a:Latent) REMOVE a.words, a.label",
+    "MATCH (a:Latent) REMOVE a.words, a.label, a.distinctiveTokens",
+    "MATCH (:Latent)-[f:FIRES_ON]->(:Token) REMOVE f.score",
     "MATCH (s:Sae) REMOVE s.nEdges, s.nClusters SET s.loadedBatches = 12",
     "MATCH (c:Cluster) WHERE c.level = 0 REMOVE c.level",
 ]
@@ -59,8 +60,8 @@ def test_migration_makes_what_a_load_of_today_makes(
 ) -> None:
     monkeypatch.setattr(versions, "ROWS", 7)
     steps: list[int] = []
-    assert [m.to for m in migrate(store, lambda m: steps.append(m.to))] == [2, 3]
-    assert steps == [2, 3]
+    assert [m.to for m in migrate(store, lambda m: steps.append(m.to))] == [2, 3, 4]
+    assert steps == [2, 3, 4]
     assert dump_graph(store) == version_1
     assert migrate(store) == []
 
@@ -103,7 +104,7 @@ def test_a_half_loaded_sae_of_version_1_is_loaded_anew(store: Store, tmp_path: P
 def test_a_newer_store_is_refused(store: Store) -> None:
     store.write([("CREATE (:SchemaVersion {uid: 'cofire', version: 99})", {})])
     for call in (check_version, migrate):
-        with pytest.raises(SchemaError, match="has schema version 99, and this cofire knows 3: use a newer cofire"):
+        with pytest.raises(SchemaError, match="has schema version 99, and this cofire knows 4: use a newer cofire"):
             call(store)
 
 

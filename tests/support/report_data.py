@@ -91,7 +91,9 @@ def report_data(
         },
         latents=latents,
         edges=edges,
-        tokens=pd.DataFrame(token_rows, columns=["latent", "token", "text", "count"]),
+        tokens=pd.DataFrame(token_rows, columns=["latent", "token", "text", "count"]).assign(
+            score=lambda t: t["count"] * 2.0
+        ),
         contexts=pd.DataFrame(
             context_rows, columns=["latent", "rank", "document", "position", "text", "activation", "u"]
         ),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,10 +24,9 @@ from cofire.cli.output import Format, emit, most_rows, write_stream
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
-    from cofire.analysis.motifs.search import Motif
-    from cofire.analysis.motifs.sources import MotifSearch
-
-COLUMNS = {"sae": "string", "kind": "string", "size": "integer", "score": "float", "members": "list<integer>"}
+    from cofire.analysis.motifs.sources import MotifSearch, MotifSource
+    from cofire.ingest.capture_dir.directory import CaptureDir
+    from cofire.store import Store
 
 
 def motifs(
@@ -41,6 +41,14 @@ def motifs(
     store: StoreOption = None,
     sae: Annotated[str | None, typer.Option(help="Search the SAE of this uid in the store.")] = None,
     release: Annotated[str | None, typer.Option(help="Search every SAE of this release in the store.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SAE/INDEX",
+            help="Only the motifs around this latent, best first: the star whose hub it is; the cliques and bi-fans "
+            "that hold it; the paths that begin at it. Reads the latent's own surroundings, not the whole graph.",
+        ),
+    ] = None,
     all_saes: Annotated[bool, typer.Option("--all", help="Search every SAE in the store.")] = False,
     min_size: Annotated[
         int | None, typer.Option(help="Fewest latents.", show_default="4, or --max-size if lower")
@@ -72,7 +80,7 @@ def motifs(
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",  # noqa: A002 - the contract's name
 ) -> None:
-    """Find the motifs of whole co-firing graphs, from counted captures or a store.
+    """Find the motifs of whole co-firing graphs, or around one latent, from counted captures or a store.
 
     With --limit 0 each motif is printed as it is found, in ascending order of its latents, and Ctrl-C keeps what was
     printed; otherwise the best are printed at the end, those whose score is undefined on an edge last. Memory grows
@@ -80,6 +88,7 @@ def motifs(
     """
     from cofire.analysis.motifs.search import checked_sizes
     from cofire.analysis.motifs.sources import MotifSearch, capture_motif_counts, capture_sources, searches_over
+    from cofire.queries.anchored_motifs import parse_latent
     from cofire.queries.motif_sources import store_motif_counts, store_sources
     from cofire.queries.value_types import ValueType, check_value
 
@@ -88,15 +97,26 @@ def motifs(
     min_z = check_value(min_z, ValueType("float", nullable=True), "--min-z")
     low, high = checked_sizes(kind, min_size, max_size)
     refuse_both(named, {"--store": store, "--sae": sae, "--release": release, "--all": all_saes})
-    if not named and [sae is not None, release is not None, all_saes].count(True) != 1:
-        raise InputError("which SAEs? name captures, or give one of --sae UID, --release NAME and --all")
+    if not named and [sae is not None, release is not None, all_saes, at is not None].count(True) != 1:
+        raise InputError(
+            "which SAEs? name captures, or give one of --at SAE/INDEX, --sae UID, --release NAME and --all"
+        )
+    if at is not None and min_z is not None:
+        raise InputError("--min-z is about the motifs of a whole graph; leave it out, or --at")
+    if at is not None and not named:
+        with open_to_read(store) as opened:
+            _print_around(opened, at, kind, low, high, by, min_log_odds, most_rows(format, limit), format)
+        return
     with nullcontext() if named else open_to_read(store) as opened:
         if opened is None:
             opened_captures = open_captures(named)
             sources = capture_sources(opened_captures, by, min_log_odds)
         else:
             sources = store_sources(opened, sae=sae, release=release, by=by, min_log_odds=min_log_odds)
-        if min_z is None:
+        if at is not None:
+            uid, index = parse_latent(at)
+            searches = [MotifSearch(_source_of(uid, index, opened_captures, sources), ((low, high),), index)]
+        elif min_z is None:
             searches = [MotifSearch(source, ((low, high),)) for source in sources]
         else:
             counts = capture_motif_counts(opened_captures) if opened is None else store_motif_counts(opened, sources)
@@ -107,6 +127,41 @@ def motifs(
         _print(searches, kind, by, most_rows(format, limit), format)
 
 
+def _source_of(uid: str, index: int, captures: Sequence[CaptureDir], sources: Sequence[MotifSource]) -> MotifSource:
+    found = next((capture for capture in captures if capture.uid == uid), None)
+    if found is None:
+        raise InputError(f"none of the captures is of {uid}; they are of {', '.join(source.sae for source in sources)}")
+    if index >= found.manifest.n_latents:
+        raise InputError(f"latent {index} of {uid}: its latents are 0 to {found.manifest.n_latents - 1}")
+    return next(source for source in sources if source.sae == uid)
+
+
+def _print_around(
+    store: Store,
+    at: str,
+    kind: Kind,
+    low: int,
+    high: float,
+    by: Measure,
+    min_log_odds: float | None,
+    most: int,
+    format: Format,  # noqa: A002 - the contract's name
+) -> None:
+    from cofire.queries.anchored_motifs import motif_frame_at, parse_latent
+
+    frame, more = motif_frame_at(
+        store,
+        *parse_latent(at),
+        kind,
+        by=by,
+        min_log_odds=min_log_odds,
+        min_size=low,
+        max_size=None if high == math.inf else int(high),
+        limit=most,
+    )
+    emit(frame, format, cut=more)
+
+
 def _print(
     searches: Sequence[MotifSearch],
     kind: Kind,
@@ -114,24 +169,22 @@ def _print(
     most: int,
     format: Format,  # noqa: A002 - the contract's name
 ) -> None:
-    from cofire.analysis.motifs.sources import best_found, stream_found
+    from cofire.analysis.motifs.sources import best_found, rows_of_all, rows_of_best, stream_found
     from cofire.queries.frames import typed_frame
+    from cofire.queries.motif_sources import motif_columns
 
-    types = {**COLUMNS, "score": "integer" if by == "count" else "float"}
-    if most:
+    types, sources = motif_columns(by), [search.source for search in searches]
+    around = any(search.at is not None for search in searches)
+    if most or around:
         with _progress(shown=True) as progress:
-            found, more = best_found(searches, kind, limit=most, progress=progress)
-        rows = [_row(uid, motif) for uid, motif in found]
+            found, more = best_found(searches, kind, limit=most or sys.maxsize, progress=progress)
+        rows = rows_of_best(found, sources)
         emit(typed_frame(list(types), list(types.values()), rows), format, cut=more)
         return
     # A bar would run through the rows where both go to one terminal.
     with _progress(shown=not sys.stdout.isatty()) as progress:
         stream = stream_found(searches, kind, progress=progress)
-        write_stream((_row(uid, motif) for uid, motif in stream), types, format)
-
-
-def _row(uid: str, motif: Motif) -> tuple[Any, ...]:
-    return uid, motif.kind, len(motif.members), motif.score, list(motif.members)
+        write_stream(rows_of_all(stream, sources), types, format)
 
 
 @contextmanager

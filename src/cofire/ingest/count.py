@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cofire.common.arrays import Bools, Floats, Ints, Ints32
+from cofire.common.arrays import Bools, Floats, Ints
 from cofire.common.files import exclusive, read_arrays, write_arrays, write_parquet
 from cofire.common.progress import StageProgress
 from cofire.errors import InputError
@@ -45,6 +45,7 @@ from cofire.ingest.capture_dir.table_files import (
     work_directory,
 )
 from cofire.ingest.capturing.running_counts import ABSENT, load_latents, load_tally, load_tokens
+from cofire.ingest.count_tokens import count_tokens, frequent_tokens, tokens_current, tokens_from
 from cofire.ingest.edges.candidates import candidates
 from cofire.ingest.edges.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCounter, edge_blocks, join_blocks
 from cofire.ingest.edges.rule import Figures, LatentCounts, edges_table
@@ -66,7 +67,7 @@ from cofire.ingest.latents.top_tokens import TokenCounter
 from cofire.ingest.noise.clear import ClearFirings, NoiseFloors, clear_firings
 from cofire.ingest.pairs.engine import Engine
 from cofire.ingest.pairs.tally import CHECKPOINT_SECONDS, Tally, tally
-from cofire.schema.tables import CENTROIDS, CONDITIONALS
+from cofire.schema.tables import CENTROIDS, CONDITIONALS, TOKENS
 
 # Part of every fingerprint: raise it when the meaning of a column changes.
 COUNT_VERSION = 2
@@ -110,7 +111,6 @@ def count(
     made_from = counted_from(capture, settings)
     names = ["latents", "edges"]
     names += ["conditionals"] if capture.keeps_activations else []
-    names += ["tokens"] if capture.has_text else []
     names += ["contexts"] if capture.has_text and capture.keeps_activations else []
     names += ["centroids"] if capture.has_residuals else []
 
@@ -118,14 +118,16 @@ def count(
         return all(is_current(capture, name, made_from) for name in names)
 
     # Who only looks needs no lock, unless a count that was killed just after its last table left its passes behind.
-    if current() and not any(capture.tables.glob(f"{WORK}*")):
+    if current() and tokens_current(capture, made_from) and not any(capture.tables.glob(f"{WORK}*")):
         return False
     with exclusive(capture.path):
+        tell: StageProgress = progress or (lambda _stage, _done, _total: None)
         if current():
             remove_work(capture)
-            return False
-        tell: StageProgress = progress or (lambda _stage, _done, _total: None)
-        if capture.keeps_activations:
+            if tokens_current(capture, made_from):
+                return False
+            count_tokens(capture, made_from, tell)
+        elif capture.keeps_activations:
             _count(capture, settings, made_from, engine or Engine(), tell)
         else:
             _count_running(capture, settings, made_from, tell)
@@ -249,7 +251,7 @@ def _record(
     save_tables(
         capture,
         tables,
-        made_from,
+        {**dict.fromkeys(tables, made_from), TOKENS.name: tokens_from(made_from)},
         {**settings.recorded(), "noise_floor": noise_floor},
         {"tokens": tokens, "firings": firings, "mean_l0": firings / tokens if tokens else 0.0, **figures},
     )
@@ -294,19 +296,6 @@ def _tallies(
     if clear is None:
         return everything, None
     return everything, walk("clear pairs", clear=clear, tell=lambda done: progress("clear pairs", done, total))
-
-
-def frequent_tokens(capture: CaptureDir, many: int) -> Ints32:
-    """Return the ids of the `many` most frequent counted tokens, ties by id, ascending, int32."""
-    if many == 0:
-        return np.zeros(0, np.int32)
-    seen = np.zeros(0, np.int64)
-    for shard in capture.shards():
-        more = np.bincount(shard.token)
-        width = max(len(seen), len(more))
-        seen = np.pad(seen, (0, width - len(seen))) + np.pad(more, (0, width - len(more)))
-    most = np.argsort(-seen, kind="stable")[:many]
-    return np.sort(most[seen[most] > 0]).astype(np.int32)
 
 
 def _conditionals(

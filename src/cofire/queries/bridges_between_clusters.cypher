@@ -11,8 +11,8 @@
 // returns b: integer - its end in cluster_b
 // returns log_odds: float - log_odds of the strongest link
 // returns count: integer - its joint firings
-// returns tokens_a: list<string> or null - the tokens that a fires on most often
-// returns tokens_b: list<string> or null - the tokens that b fires on most often
+// returns tokens_a: list<string> or null - the tokens most distinctive of a
+// returns tokens_b: list<string> or null - the tokens most distinctive of b
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[:IN]->(cx:Cluster)
@@ -35,5 +35,6 @@ WITH cluster_a, cluster_b, edges, a, b, log_odds, count,
      $sae + '/' + toString(a) AS uid_a, $sae + '/' + toString(b) AS uid_b
 MATCH (m:Latent {uid: uid_a})
 MATCH (n:Latent {uid: uid_b})
-RETURN cluster_a, cluster_b, edges, a, b, log_odds, count, m.topTokens AS tokens_a, n.topTokens AS tokens_b
+RETURN cluster_a, cluster_b, edges, a, b, log_odds, count, m.distinctiveTokens AS tokens_a,
+       n.distinctiveTokens AS tokens_b
 ORDER BY edges DESC, log_odds DESC, cluster_a, cluster_b

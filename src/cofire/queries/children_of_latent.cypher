@@ -8,6 +8,7 @@
 // returns evidence: string or null - what it rests on
 // returns firing_count: integer - tokens on which the child fires
 // returns cluster: string or null - uid of its cluster
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -17,6 +18,6 @@ WITH a
 MATCH (a)-[r:PARENT_OF]->(b:Latent)
 OPTIONAL MATCH (b)-[:IN]->(c:Cluster)
 RETURN b.index AS index, r.p AS p, r.evidence AS evidence, b.firingCount AS firing_count, c.uid AS cluster,
-       b.topTokens AS top_tokens
+       b.distinctiveTokens AS distinctive_tokens, b.topTokens AS top_tokens
 ORDER BY p DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

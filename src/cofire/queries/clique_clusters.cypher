@@ -12,7 +12,7 @@
 // returns max_clique_share: float - largest clique / size
 // returns transitivity: float or null - closed share of the connected triples
 // returns members: list<integer> - indices of the members, strongest first
-// returns member_tokens: list<list<string>> - for each of them, the tokens that it fires on most often
+// returns member_tokens: list<list<string>> - for each of them, the tokens most distinctive of it
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster) WHERE c.sae = s.uid AND c.size >= $min_size AND c.maxCliqueShare >= $min_clique_share
@@ -23,6 +23,6 @@ WITH c, collect(m) AS members
 RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, c.density AS density,
        c.maxCliqueShare AS max_clique_share, c.transitivity AS transitivity,
        [m IN members | m.index] AS members,
-       [m IN members | coalesce(m.topTokens, [])[..$n_tokens]] AS member_tokens
+       [m IN members | coalesce(m.distinctiveTokens, [])[..$n_tokens]] AS member_tokens
 ORDER BY density DESC, size DESC, cluster
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

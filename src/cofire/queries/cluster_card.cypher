@@ -8,6 +8,7 @@
 // returns partners: integer - latents that it co-fires with, inside or not
 // returns firing_count: integer - tokens on which it fires
 // returns frequency: float - firing_count / counted tokens
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (c:Cluster {uid: $cluster})
@@ -18,5 +19,5 @@ MATCH (c)<-[i:IN]-(m:Latent)
 RETURN m.index AS index, i.role AS role, i.strength AS strength,
        COUNT { MATCH (m)-[r:CO_FIRES]-()-[:IN]->(c) WHERE r.logOdds > 0 } AS partners_inside,
        COUNT { (m)-[:CO_FIRES]-() } AS partners, m.firingCount AS firing_count, m.frequency AS frequency,
-       m.topTokens AS top_tokens
+       m.distinctiveTokens AS distinctive_tokens, m.topTokens AS top_tokens
 ORDER BY strength DESC, index

@@ -9,6 +9,7 @@
 // returns strength: float - sum of its positive log_odds to the other members
 // returns log_odds: float or null - log_odds of its edge to the latent; null where they do not co-fire
 // returns count: integer or null - tokens on which the two fire; null where they do not co-fire
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -20,6 +21,6 @@ WITH a, c
 MATCH (c)<-[i:IN]-(m:Latent) WHERE m.uid <> a.uid
 OPTIONAL MATCH (a)-[r:CO_FIRES]-(m)
 RETURN m.index AS index, c.uid AS cluster, i.role AS role, i.strength AS strength, r.logOdds AS log_odds,
-       r.count AS count, m.topTokens AS top_tokens
+       r.count AS count, m.distinctiveTokens AS distinctive_tokens, m.topTokens AS top_tokens
 ORDER BY strength DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

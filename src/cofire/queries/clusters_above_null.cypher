@@ -13,7 +13,7 @@
 // returns value: float - the number itself
 // returns z: float - (value - mean of the null clusters) / their standard deviation
 // returns members: list<integer> - indices of the members, strongest first
-// returns member_tokens: list<list<string>> - for each of them, the tokens that it fires on most often
+// returns member_tokens: list<list<string>> - for each of them, the tokens most distinctive of it
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster) WHERE c.sae = s.uid AND c.level = 0
@@ -32,6 +32,6 @@ ORDER BY c.uid, i.strength DESC, m.index
 WITH c, value, z, collect(m) AS members
 RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, value, z,
        [m IN members | m.index] AS members,
-       [m IN members | coalesce(m.topTokens, [])[..$n_tokens]] AS member_tokens
+       [m IN members | coalesce(m.distinctiveTokens, [])[..$n_tokens]] AS member_tokens
 ORDER BY z DESC, size DESC, cluster
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

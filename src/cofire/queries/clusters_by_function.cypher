@@ -13,7 +13,7 @@
 // returns function: string or null - its label; unclear where no function is probable enough
 // returns structure: string - its structure label
 // returns members: list<integer> - indices of the members, strongest first
-// returns member_tokens: list<list<string>> - for each of them, the tokens that it fires on most often
+// returns member_tokens: list<list<string>> - for each of them, the tokens most distinctive of it
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster) WHERE c.sae = s.uid AND c.level = 0 AND c.size >= $min_size
@@ -26,6 +26,6 @@ ORDER BY c.uid, i.strength DESC, m.index
 WITH c, p, collect(m) AS members
 RETURN c.uid AS cluster, c.size AS size, p, c.function AS function, c.structure AS structure,
        [m IN members | m.index] AS members,
-       [m IN members | coalesce(m.topTokens, [])[..$n_tokens]] AS member_tokens
+       [m IN members | coalesce(m.distinctiveTokens, [])[..$n_tokens]] AS member_tokens
 ORDER BY p DESC, size DESC, cluster
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -11,6 +11,7 @@
 // returns log_odds_b: float - log_odds with b
 // returns count_a: integer - tokens on which it fires with a
 // returns count_b: integer - tokens on which it fires with b
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -32,5 +33,6 @@ ORDER BY weaker_log_odds DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, weaker_log_odds, log_odds_a, log_odds_b, count_a, count_b, $sae + '/' + toString(index) AS uid
 MATCH (c:Latent {uid: uid})
-RETURN index, weaker_log_odds, log_odds_a, log_odds_b, count_a, count_b, c.topTokens AS top_tokens
+RETURN index, weaker_log_odds, log_odds_a, log_odds_b, count_a, count_b, c.distinctiveTokens AS distinctive_tokens,
+       c.topTokens AS top_tokens
 ORDER BY weaker_log_odds DESC, index

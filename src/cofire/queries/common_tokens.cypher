@@ -1,6 +1,6 @@
 // name: common_tokens
-// description: The tokens that two latents share, among those on which each fires most often; none where both are the
-//   same latent.
+// description: The tokens that two latents share, among the most frequent and most distinctive ones of each; none
+//   where both are the same latent.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param a: integer 0.. - one latent's index
 // param b: integer 0.. - the other's

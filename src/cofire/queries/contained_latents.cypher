@@ -12,8 +12,8 @@
 // returns count: integer - tokens on which both fire
 // returns log_odds: float - log odds of the joint firing less those expected (natural log)
 // returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
-// returns contained_tokens: list<string> or null - the tokens that the contained latent fires on most often
-// returns container_tokens: list<string> or null - the tokens that the container fires on most often
+// returns contained_tokens: list<string> or null - the tokens most distinctive of the contained latent
+// returns container_tokens: list<string> or null - the tokens most distinctive of the container
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[r:CO_FIRES]-(y)
@@ -22,7 +22,7 @@ WITH x, y, r, CASE WHEN x.index < y.index THEN r.pBGivenA ELSE r.pAGivenB END AS
 WHERE p >= $min_p AND reverse <= $max_reverse
 WITH x.index AS contained, y.index AS container, p AS p_container_given_contained,
      reverse AS p_contained_given_container, r.count AS count, r.logOdds AS log_odds,
-     r.decoderCosine AS decoder_cosine, x.topTokens AS contained_tokens, y.topTokens AS container_tokens
+     r.decoderCosine AS decoder_cosine, x.distinctiveTokens AS contained_tokens, y.distinctiveTokens AS container_tokens
 RETURN contained, container, p_container_given_contained, p_contained_given_container, count, log_odds,
        decoder_cosine, contained_tokens, container_tokens
 ORDER BY p_container_given_contained DESC, log_odds DESC, contained, container

@@ -15,7 +15,7 @@
 // returns gini: float or null - Gini coefficient of the members' strengths
 // returns edges: integer - co-firing pairs inside, of positive log_odds as for the numbers above
 // returns members: list<integer> - indices of the members, strongest first
-// returns member_tokens: list<list<string>> - for each of them, the tokens that it fires on most often
+// returns member_tokens: list<list<string>> - for each of them, the tokens most distinctive of it
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster)
@@ -29,6 +29,6 @@ RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, c.density AS 
        c.gini AS gini,
        COUNT { MATCH (c)<-[:IN]-()-[r:CO_FIRES]->()-[:IN]->(c) WHERE r.logOdds > 0 } AS edges,
        [m IN members | m.index] AS members,
-       [m IN members | coalesce(m.topTokens, [])[..$n_tokens]] AS member_tokens
+       [m IN members | coalesce(m.distinctiveTokens, [])[..$n_tokens]] AS member_tokens
 ORDER BY density IS NULL, density DESC, size DESC, cluster
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -24,8 +24,8 @@
 // returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
 // returns firing_count_a: integer - tokens on which a fires
 // returns firing_count_b: integer - tokens on which b fires
-// returns tokens_a: list<string> or null - the tokens that a fires on most often
-// returns tokens_b: list<string> or null - the tokens that b fires on most often
+// returns tokens_a: list<string> or null - the tokens most distinctive of a
+// returns tokens_b: list<string> or null - the tokens most distinctive of b
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 WITH s.uid + '/' + toString($a) AS uid_a, s.uid + '/' + toString($b) AS uid_b
@@ -40,4 +40,4 @@ RETURN a.index AS a, b.index AS b, r.count AS count, r.clearCount AS clear_count
        r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b,
        r.magnitudeR AS magnitude_r, r.decoderCosine AS decoder_cosine,
        a.firingCount AS firing_count_a, b.firingCount AS firing_count_b,
-       a.topTokens AS tokens_a, b.topTokens AS tokens_b
+       a.distinctiveTokens AS tokens_a, b.distinctiveTokens AS tokens_b

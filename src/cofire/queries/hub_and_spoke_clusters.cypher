@@ -12,9 +12,9 @@
 // returns centralization: float - Freeman degree centralisation
 // returns density: float - edges / possible edges
 // returns hub: integer - index of the hub
-// returns hub_tokens: list<string> or null - the tokens that the hub fires on most often
+// returns hub_tokens: list<string> or null - the tokens most distinctive of the hub
 // returns spokes: list<integer> - indices of the other members, strongest first
-// returns spoke_tokens: list<list<string>> - for each of them, the tokens that it fires on most often
+// returns spoke_tokens: list<list<string>> - for each of them, the tokens most distinctive of it
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster) WHERE c.sae = s.uid AND c.size >= $min_size AND c.centralization >= $min_centralization
@@ -23,8 +23,8 @@ WITH c, m, i, COUNT { MATCH (m)-[r:CO_FIRES]-()-[:IN]->(c) WHERE r.logOdds > 0 }
 ORDER BY c.uid, partners DESC, i.strength DESC, m.index
 WITH c, collect(m) AS members
 RETURN c.uid AS cluster, c.size AS size, c.structure AS structure, c.centralization AS centralization,
-       c.density AS density, members[0].index AS hub, members[0].topTokens AS hub_tokens,
+       c.density AS density, members[0].index AS hub, members[0].distinctiveTokens AS hub_tokens,
        [m IN members[1..] | m.index] AS spokes,
-       [m IN members[1..] | coalesce(m.topTokens, [])[..$n_tokens]] AS spoke_tokens
+       [m IN members[1..] | coalesce(m.distinctiveTokens, [])[..$n_tokens]] AS spoke_tokens
 ORDER BY centralization DESC, size DESC, cluster
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -13,8 +13,8 @@
 // returns jaccard: float or null - shared / partners of either; null where neither has any
 // returns overlap: float or null - shared / the lesser number of partners; null where one has none
 // returns joined: boolean - the two co-fire with each other
-// returns tokens_a: list<string> or null - the tokens that a fires on most often
-// returns tokens_b: list<string> or null - the tokens that b fires on most often
+// returns tokens_a: list<string> or null - the tokens most distinctive of a
+// returns tokens_b: list<string> or null - the tokens most distinctive of b
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 WITH s.uid + '/' + toString($a) AS uid_a, s.uid + '/' + toString($b) AS uid_b
@@ -35,4 +35,4 @@ WITH a, b, partners_a, partners_b, shared, joined,
 RETURN partners_a, partners_b, shared, partners_a - shared AS own_a, partners_b - shared AS own_b,
        CASE WHEN partners_a + partners_b > 0 THEN toFloat(shared) / (partners_a + partners_b - shared) END AS jaccard,
        CASE WHEN lesser > 0 THEN toFloat(shared) / lesser END AS overlap, joined,
-       a.topTokens AS tokens_a, b.topTokens AS tokens_b
+       a.distinctiveTokens AS tokens_a, b.distinctiveTokens AS tokens_b

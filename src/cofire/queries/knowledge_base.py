@@ -20,6 +20,7 @@ from cofire.store.lexer import returned_columns
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cofire.analysis.motifs import Kind, Measure
     from cofire.analysis.report.page import ReportData
 
 __all__ = ["KnowledgeBase"]
@@ -204,6 +205,52 @@ class KnowledgeBase:
         if _SINGLE_WORD.fullmatch(query):
             return self._iter_query(find_query(query.strip(), self._queries), parameters)
         return self._iter_cypher(query, parameters)
+
+    def motifs(
+        self,
+        kind: Kind,
+        *,
+        at: str | None = None,
+        sae: str | None = None,
+        release: str | None = None,
+        by: Measure = "log_odds",
+        min_log_odds: float | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        limit: int = 100,
+    ) -> pd.DataFrame:
+        """Return the best motifs around one latent, or of the whole graphs of SAEs.
+
+        Args:
+            kind: star, clique, path or bifan (`cofire.analysis.motifs.search`).
+            at: a latent's uid, RELEASE/SAE_ID/INDEX: only the star whose hub it is, the cliques and bi-fans that hold
+                it, the paths that begin at it. Its own surroundings alone are read.
+            sae: search the whole graph of this SAE.
+            release: search those of this release; of all SAEs where neither `at`, `sae` nor `release` is given.
+            by: the measure that scores a motif, by its least value over the motif's edges.
+            min_log_odds: edges below it do not count as co-firing; None for no bound.
+            min_size: fewest latents; 4 by default, or `max_size` if that is lower.
+            max_size: most latents; by default as `min_size`, and no bound for stars.
+            limit: at most so many, 0 for all.
+
+        Returns:
+            One row each, the best first: sae, kind, size, score (null where an edge has no value), members, and
+            member_tokens, the three most distinctive tokens of each member.
+
+        Raises:
+            InputError: the sizes do not fit the kind.
+            QueryError: the SAE, the release or the latent is unknown; or `at` and an SAE or a release are given.
+        """
+        from cofire.queries.anchored_motifs import motif_frame_at, parse_latent
+        from cofire.queries.motif_sources import motif_frame
+
+        bounds: dict[str, Any] = {"min_size": min_size, "max_size": max_size, "limit": limit}
+        if at is None:
+            return motif_frame(self._store, kind, sae=sae, release=release, by=by, min_log_odds=min_log_odds, **bounds)
+        if sae is not None or release is not None:
+            raise QueryError("`at` names the SAE too; leave out `sae` and `release`")
+        bounds |= {"by": by, "min_log_odds": min_log_odds, "timeout": self._timeout}
+        return motif_frame_at(self._store, *parse_latent(at), kind, **bounds)[0]
 
     def saes(self) -> pd.DataFrame:
         """Return every SAE whose load is complete, one row each: uid, what it reads, its counts (query `saes`)."""

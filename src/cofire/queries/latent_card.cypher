@@ -1,5 +1,5 @@
 // name: latent_card
-// description: One latent: all its numbers, the tokens that it fires on most often, and its cluster.
+// description: One latent: all its numbers, its tokens, and its cluster.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param index: integer 0.. - the latent's index
 // returns index: integer - the latent's index
@@ -12,6 +12,7 @@
 // returns mu: float or null - activation at u = 1 of the histogram
 // returns mu_rule: string or null - where mu comes from: mode or mean
 // returns dead: boolean - it never fires
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 // returns partners: integer - latents that it co-fires with
 // returns cluster: string or null - uid of its cluster
@@ -28,6 +29,6 @@ WITH a
 OPTIONAL MATCH (a)-[i:IN]->(c:Cluster)
 RETURN a.index AS index, a.firingCount AS firing_count, a.frequency AS frequency, a.mean AS mean, a.std AS std,
        a.max AS max, a.threshold AS threshold, a.mu AS mu, a.muRule AS mu_rule, a.dead AS dead,
-       a.topTokens AS top_tokens, COUNT { (a)-[:CO_FIRES]-() } AS partners,
+       a.distinctiveTokens AS distinctive_tokens, a.topTokens AS top_tokens, COUNT { (a)-[:CO_FIRES]-() } AS partners,
        c.uid AS cluster, i.role AS role, i.strength AS strength, c.size AS cluster_size, c.structure AS structure,
        a.histogram AS histogram

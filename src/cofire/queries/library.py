@@ -204,6 +204,13 @@ def queries_with(folder: str | Path | None) -> Mapping[str, Query]:
     return MappingProxyType(queries)
 
 
+GONE = {
+    f"{what}_at_latent": f"`cofire motifs --at SAE/INDEX --kind {kind}`, in Python kb.motifs('{kind}', at='SAE/INDEX')"
+    for what, kind in (("cliques", "clique"), ("chains", "path"), ("bifans", "bifan"))
+}
+"""What is asked instead of queries that the library once had."""
+
+
 def find_query(name: str, queries: Mapping[str, Query] | None = None) -> Query:
     """Return the query of that name, of `queries`, by default those of the library.
 
@@ -211,6 +218,8 @@ def find_query(name: str, queries: Mapping[str, Query] | None = None) -> Query:
         QueryError: there is none; the message gives the nearest name.
     """
     known = library() if queries is None else queries
+    if name in GONE and name not in known:
+        raise QueryError(f"{name} is no query any more; ask {GONE[name]}")
     if name not in known:
         raise QueryError(f"unknown query {name}{nearest(name, known)}; `cofire query list` shows all {len(known)}")
     return known[name]

@@ -10,13 +10,14 @@
 // returns size: integer - latents in the cluster
 // returns structure: string - the cluster's structure
 // returns partners: integer - latents that it co-fires with, in the cluster or not
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 MATCH (c:Cluster) WHERE c.sae = s.uid AND c.size >= $min_size
 MATCH (c)<-[i:IN]-(m:Latent) WHERE i.role = $role
 WITH m.index AS index, c.uid AS cluster, i.strength AS strength, c.size AS size, c.structure AS structure,
-     COUNT { (m)-[:CO_FIRES]-() } AS partners, m.topTokens AS top_tokens
-RETURN index, cluster, strength, size, structure, partners, top_tokens
+     COUNT { (m)-[:CO_FIRES]-() } AS partners, m.distinctiveTokens AS distinctive_tokens, m.topTokens AS top_tokens
+RETURN index, cluster, strength, size, structure, partners, distinctive_tokens, top_tokens
 ORDER BY strength DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

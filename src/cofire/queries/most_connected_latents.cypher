@@ -7,6 +7,7 @@
 // returns firing_count: integer - tokens on which it fires
 // returns frequency: float - firing_count / counted tokens
 // returns cluster: string or null - uid of its cluster
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(a:Latent)
@@ -14,7 +15,7 @@ WITH a, COUNT { (a)-[:CO_FIRES]-() } AS partners
 WHERE partners > 0
 OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
 WITH a.index AS index, partners, a.firingCount AS firing_count, a.frequency AS frequency, c.uid AS cluster,
-     a.topTokens AS top_tokens
-RETURN index, partners, firing_count, frequency, cluster, top_tokens
+     a.distinctiveTokens AS distinctive_tokens, a.topTokens AS top_tokens
+RETURN index, partners, firing_count, frequency, cluster, distinctive_tokens, top_tokens
 ORDER BY partners DESC, index
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

@@ -10,18 +10,24 @@ The edges are streamed from the store once, the search runs here; no whole-graph
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from cofire.analysis.motifs import Kind, Measure
 from cofire.analysis.motifs.search import Motif, checked_sizes
 from cofire.analysis.motifs.sources import (
+    COLUMNS,
+    N_TOKENS,
     Edge,
     MotifCount,
     MotifSearch,
     MotifSource,
+    Names,
     best_found,
     capture_sources,
+    rows_of_best,
     stream_found,
 )
 from cofire.errors import QueryError, StoreError
@@ -30,7 +36,19 @@ from cofire.queries.library import nearest
 from cofire.schema.relationships import CO_FIRES
 from cofire.store import Store
 
-__all__ = ["best_motifs", "capture_sources", "store_motif_counts", "store_sources", "stream_motifs"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "best_motifs",
+    "capture_sources",
+    "measure_property",
+    "motif_columns",
+    "motif_frame",
+    "store_motif_counts",
+    "store_sources",
+    "stream_motifs",
+]
 
 Progress = Callable[[str, str, int, int], None]
 
@@ -44,6 +62,13 @@ RETURN x.index AS a, y.index AS b, """
 _MOTIF_COUNTS = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:COUNTED_IN]-(m:MotifCount)
 RETURN m.kind AS kind, m.size AS size, m.count AS count, m.nullMean AS nullMean, m.z AS z
 ORDER BY kind, size"""
+_ALL_NAMES = """MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(l:Latent)
+RETURN l.index AS latent, l.distinctiveTokens[..$n] AS tokens"""
+# Each by its uid, as a list is not looked up in an index on both stores.
+_NAMES = """UNWIND $latents AS latent
+WITH $sae + '/' + toString(latent) AS uid
+MATCH (l:Latent {uid: uid})
+RETURN l.index AS latent, l.distinctiveTokens[..$n] AS tokens"""
 _HASH = "MATCH (s:Sae {uid: $sae, status: 'ready'}) RETURN s.contentHash AS hash"
 
 
@@ -78,7 +103,12 @@ def store_sources(
         near = nearest(release, [row[1] for row in ready])
         raise QueryError(f"unknown release {release}{near}; `cofire saes` lists what is there")
     return [
-        MotifSource(uid, int(edges or 0), partial(_edges, store, uid, by, min_log_odds, content, edges))
+        MotifSource(
+            uid,
+            int(edges or 0),
+            partial(_edges, store, uid, by, min_log_odds, content, edges),
+            partial(_names, store, uid),
+        )
         for uid, _, content, edges in chosen
     ]
 
@@ -105,10 +135,9 @@ def store_motif_counts(store: Store, sources: Sequence[MotifSource]) -> dict[str
 def _edges(
     store: Store, sae: str, by: Measure, min_log_odds: float | None, content: str | None, edges: int | None
 ) -> Iterator[Edge]:
-    # The name comes from the schema, never from the user.
-    name = next(p.name for p in CO_FIRES.properties if p.name.lower() == by.replace("_", ""))
     found = 0
-    for _, (a, b, value) in store.stream(f"{_EDGES}r.{name} AS value", {"sae": sae, "least": min_log_odds}):
+    wanted = f"{_EDGES}r.{measure_property(by)} AS value"
+    for _, (a, b, value) in store.stream(wanted, {"sae": sae, "least": min_log_odds}):
         yield int(a), int(b), value
         found += 1
     # A stream is no snapshot: an SAE that goes, or is put in place again, gives no edges or a part of them.
@@ -116,6 +145,24 @@ def _edges(
     counted = min_log_odds is None and edges is not None
     if store.read(_HASH, {"sae": sae}).rows != [(content,)] or (counted and found != edges):
         raise StoreError(f"{sae} was replaced or deleted in {store.location} meanwhile; search again")
+
+
+def _names(store: Store, sae: str, latents: Sequence[int] | None) -> Names:
+    given: dict[str, Any] = {"sae": sae, "n": N_TOKENS}
+    if latents is None:
+        return {latent: tokens or [] for _, (latent, tokens) in store.stream(_ALL_NAMES, given)}
+    rows = store.read(_NAMES, {**given, "latents": list(latents)}).rows
+    return {latent: tokens or [] for latent, tokens in rows}
+
+
+def motif_columns(by: Measure) -> dict[str, str]:
+    """Return the columns of a table of motifs scored by a measure, and their types."""
+    return {**COLUMNS, "score": "integer" if by == "count" else "float"}
+
+
+def measure_property(by: Measure) -> str:
+    """Return the property of CO_FIRES that holds a measure: the name comes from the schema, never from the user."""
+    return next(p.name for p in CO_FIRES.properties if p.name.lower() == by.replace("_", ""))
 
 
 def stream_motifs(
@@ -172,3 +219,39 @@ def best_motifs(
     """
     sizes = checked_sizes(kind, min_size, max_size)
     return best_found([MotifSearch(source, (sizes,)) for source in sources], kind, limit=limit, progress=progress)
+
+
+def motif_frame(
+    store: Store,
+    kind: Kind,
+    *,
+    sae: str | None = None,
+    release: str | None = None,
+    by: Measure = "log_odds",
+    min_log_odds: float | None = None,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    limit: int = 100,
+) -> pd.DataFrame:
+    """Return the best motifs of the whole graphs of SAEs as a table (`cofire.analysis.motifs.sources.COLUMNS`).
+
+    Args:
+        store: as `store_sources`, like the next four.
+        kind: star, clique, path or bifan.
+        sae: as `store_sources`.
+        release: as `store_sources`.
+        by: as `store_sources`.
+        min_log_odds: as `store_sources`.
+        min_size: as `best_motifs`.
+        max_size: as `best_motifs`.
+        limit: at most so many, 0 for all.
+
+    Raises:
+        InputError, QueryError, StoreError: as `store_sources` and `best_motifs`.
+    """
+    from cofire.queries.frames import typed_frame
+
+    sources = store_sources(store, sae=sae, release=release, by=by, min_log_odds=min_log_odds)
+    found, _ = best_motifs(sources, kind, limit=limit or sys.maxsize, min_size=min_size, max_size=max_size)
+    types = motif_columns(by)
+    return typed_frame(list(types), list(types.values()), rows_of_best(found, sources))

@@ -9,6 +9,7 @@
 // returns cosine: float - cosine of the two decoder directions
 // returns log_odds: float or null - log_odds of the two; null where they do not co-fire
 // returns cluster: string or null - uid of the other latent's cluster
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 // only: neo4j
@@ -26,7 +27,8 @@ WITH a, b ORDER BY score DESC, b.index LIMIT 2 * $limit + 30
 WITH a, b, reduce(dot = 0.0, i IN range(0, size(a.decoder) - 1) | dot + a.decoder[i] * b.decoder[i]) AS cosine
 OPTIONAL MATCH (a)-[r:CO_FIRES]-(b)
 OPTIONAL MATCH (b)-[:IN]->(c:Cluster)
-RETURN b.index AS index, cosine, r.logOdds AS log_odds, c.uid AS cluster, b.topTokens AS top_tokens
+RETURN b.index AS index, cosine, r.logOdds AS log_odds, c.uid AS cluster, b.distinctiveTokens AS distinctive_tokens,
+       b.topTokens AS top_tokens
 ORDER BY cosine DESC, index
 LIMIT $limit
 
@@ -43,6 +45,7 @@ MATCH (b:Latent {uid: near})
 WITH a, b, reduce(dot = 0.0, i IN range(0, size(a.decoder) - 1) | dot + a.decoder[i] * b.decoder[i]) AS cosine
 OPTIONAL MATCH (a)-[r:CO_FIRES]-(b)
 OPTIONAL MATCH (b)-[:IN]->(c:Cluster)
-RETURN b.index AS index, cosine, r.logOdds AS log_odds, c.uid AS cluster, b.topTokens AS top_tokens
+RETURN b.index AS index, cosine, r.logOdds AS log_odds, c.uid AS cluster, b.distinctiveTokens AS distinctive_tokens,
+       b.topTokens AS top_tokens
 ORDER BY cosine DESC, index
 LIMIT $limit

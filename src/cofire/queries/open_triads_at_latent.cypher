@@ -9,8 +9,8 @@
 // returns weaker_log_odds: float - the lesser log_odds of the two edges
 // returns log_odds_ab: float - log_odds of the latent and b
 // returns log_odds_ac: float - log_odds of the latent and c
-// returns tokens_b: list<string> or null - the tokens that b fires on most often
-// returns tokens_c: list<string> or null - the tokens that c fires on most often
+// returns tokens_b: list<string> or null - the tokens most distinctive of b
+// returns tokens_c: list<string> or null - the tokens most distinctive of c
 
 // only: neo4j
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -47,7 +47,7 @@ WITH row, $sae + '/' + toString(row[0]) AS uid_b, $sae + '/' + toString(row[1]) 
 MATCH (x:Latent {uid: uid_b})
 MATCH (y:Latent {uid: uid_c})
 RETURN row[0] AS b, row[1] AS c, row[2] AS weaker_log_odds, row[3] AS log_odds_ab, row[4] AS log_odds_ac,
-       x.topTokens AS tokens_b, y.topTokens AS tokens_c
+       x.distinctiveTokens AS tokens_b, y.distinctiveTokens AS tokens_c
 ORDER BY weaker_log_odds DESC, b, c
 
 // only: embedded
@@ -104,5 +104,5 @@ WITH row, $sae + '/' + toString(row[0]) AS uid_b, $sae + '/' + toString(row[1]) 
 MATCH (x:Latent {uid: uid_b})
 MATCH (y:Latent {uid: uid_c})
 RETURN row[0] AS b, row[1] AS c, row[2] AS weaker_log_odds, row[3] AS log_odds_ab, row[4] AS log_odds_ac,
-       x.topTokens AS tokens_b, y.topTokens AS tokens_c
+       x.distinctiveTokens AS tokens_b, y.distinctiveTokens AS tokens_c
 ORDER BY weaker_log_odds DESC, b, c

@@ -11,6 +11,7 @@
 // returns log_odds: float or null - log_odds with the latent one step before; null at the start
 // returns count: integer or null - tokens on which the two fire; null at the start
 // returns cluster: string or null - uid of the latent's cluster
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -28,5 +29,6 @@ LIMIT 1
 UNWIND range(0, length(p)) AS step
 WITH step, nodes(p)[step] AS n, CASE WHEN step > 0 THEN relationships(p)[step - 1] END AS r
 OPTIONAL MATCH (n)-[:IN]->(c:Cluster)
-RETURN step, n.index AS index, r.logOdds AS log_odds, r.count AS count, c.uid AS cluster, n.topTokens AS top_tokens
+RETURN step, n.index AS index, r.logOdds AS log_odds, r.count AS count, c.uid AS cluster,
+       n.distinctiveTokens AS distinctive_tokens, n.topTokens AS top_tokens
 ORDER BY step

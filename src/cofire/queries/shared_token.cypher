@@ -1,6 +1,6 @@
 // name: shared_token
-// description: The latents of one SAE that have a token among those on which they fire most often, most devoted to it
-//   first.
+// description: The latents of one SAE that have a token among their most frequent or most distinctive ones, most
+//   devoted to it first.
 // param sae: string - uid of the SAE (RELEASE/SAE_ID)
 // param text: string - the token as text
 // param spaced: boolean = true - also find the token with a space before it, as it stands inside a sentence
@@ -11,8 +11,10 @@
 // returns count: integer - firings of the latent on it
 // returns share: float - count / firings of the latent
 // returns lift: float or null - share / share of the token among all counted tokens
+// returns score: float or null - how distinctive the token is for it (signed G^2, in nats)
 // returns firing_count: integer - tokens on which the latent fires
 // returns cluster: string or null - uid of its cluster
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -22,7 +24,7 @@ WITH s, t
 MATCH (t)<-[f:FIRES_ON]-(a:Latent) WHERE a.sae = s.uid
 OPTIONAL MATCH (a)-[:IN]->(c:Cluster)
 RETURN a.index AS index, t.token AS token, t.text AS text,
-       f.count AS count, f.share AS share, f.lift AS lift, a.firingCount AS firing_count, c.uid AS cluster,
-       a.topTokens AS top_tokens
+       f.count AS count, f.share AS share, f.lift AS lift, f.score AS score, a.firingCount AS firing_count,
+       c.uid AS cluster, a.distinctiveTokens AS distinctive_tokens, a.topTokens AS top_tokens
 ORDER BY share DESC, count DESC, index, token
 LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END

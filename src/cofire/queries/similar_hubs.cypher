@@ -8,6 +8,7 @@
 // returns partners: integer - latents that it co-fires with
 // returns jaccard: float - shared / latents other than the two that co-fire with either
 // returns log_odds: float or null - log_odds of the two; null where they do not co-fire
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 // only: neo4j
@@ -32,7 +33,7 @@ MATCH (b:Latent {uid: uid})
 WITH b, degree, index, shared, log_odds, COUNT { (b)-[:CO_FIRES]-() } AS partners
 RETURN index, shared, partners,
        toFloat(shared) / (degree + partners - shared - CASE WHEN log_odds IS NULL THEN 0 ELSE 2 END) AS jaccard,
-       log_odds, b.topTokens AS top_tokens
+       log_odds, b.distinctiveTokens AS distinctive_tokens, b.topTokens AS top_tokens
 ORDER BY shared DESC, index
 
 // only: embedded
@@ -58,5 +59,5 @@ MATCH (b:Latent {uid: uid})
 WITH b, degree, index, shared, log_odds, COUNT { (b)-[:CO_FIRES]-() } AS partners
 RETURN index, shared, partners,
        toFloat(shared) / (degree + partners - shared - CASE WHEN log_odds IS NULL THEN 0 ELSE 2 END) AS jaccard,
-       log_odds, b.topTokens AS top_tokens
+       log_odds, b.distinctiveTokens AS distinctive_tokens, b.topTokens AS top_tokens
 ORDER BY shared DESC, index

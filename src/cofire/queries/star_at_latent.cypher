@@ -12,6 +12,7 @@
 // returns leaves: integer - leaves of the star
 // returns independence: float - leaves / degree
 // returns weakest_log_odds: float - the least log_odds of all leaves
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 // only: neo4j
@@ -33,7 +34,7 @@ LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, log_odds, count, degree, leaves, weakest, $sae + '/' + toString(index) AS uid
 MATCH (x:Latent {uid: uid})
 RETURN index, log_odds, count, degree, leaves, toFloat(leaves) / degree AS independence, weakest AS weakest_log_odds,
-       x.topTokens AS top_tokens
+       x.distinctiveTokens AS distinctive_tokens, x.topTokens AS top_tokens
 ORDER BY log_odds DESC, index
 
 // only: embedded
@@ -60,5 +61,5 @@ LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, log_odds, count, degree, leaves, weakest, $sae + '/' + toString(index) AS uid
 MATCH (x:Latent {uid: uid})
 RETURN index, log_odds, count, degree, leaves, toFloat(leaves) / degree AS independence, weakest AS weakest_log_odds,
-       x.topTokens AS top_tokens
+       x.distinctiveTokens AS distinctive_tokens, x.topTokens AS top_tokens
 ORDER BY log_odds DESC, index

@@ -23,8 +23,8 @@
 // returns p_a_given_b: float - P(a fires | b fires)
 // returns magnitude_r: float or null - correlation of the two activations where both fire
 // returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
-// returns tokens_a: list<string> or null - the tokens that a fires on most often
-// returns tokens_b: list<string> or null - the tokens that b fires on most often
+// returns tokens_a: list<string> or null - the tokens most distinctive of a
+// returns tokens_b: list<string> or null - the tokens most distinctive of b
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})<-[:OF]-(x:Latent)
 MATCH (x)-[r:CO_FIRES]->(y) WHERE r.count >= $min_count
@@ -34,7 +34,7 @@ WITH x.index AS a, y.index AS b, r.count AS count, r.clearCount AS clear_count, 
      r.jaccard AS jaccard, r.phi AS phi, r.npmi AS npmi, r.lift AS lift,
      r.pBGivenA AS p_b_given_a, r.pAGivenB AS p_a_given_b,
      r.magnitudeR AS magnitude_r, r.decoderCosine AS decoder_cosine,
-     x.topTokens AS tokens_a, y.topTokens AS tokens_b,
+     x.distinctiveTokens AS tokens_a, y.distinctiveTokens AS tokens_b,
      CASE $by
        WHEN 'log_odds' THEN r.logOdds
        WHEN 'count' THEN r.count

@@ -24,6 +24,7 @@
 // returns decoder_cosine: float or null - cosine of the decoder directions; null without weights
 // returns firing_count: integer - tokens on which the neighbour fires
 // returns cluster: string or null - uid of the neighbour's cluster
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of the neighbour
 // returns top_tokens: list<string> or null - the tokens that the neighbour fires on most often
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -50,5 +51,6 @@ RETURN index, r.count AS count, r.clearCount AS clear_count, r.weakOnly AS weak_
        CASE WHEN $index < index THEN r.pBGivenA ELSE r.pAGivenB END AS p_neighbour_given_latent,
        CASE WHEN $index < index THEN r.pAGivenB ELSE r.pBGivenA END AS p_latent_given_neighbour,
        r.magnitudeR AS magnitude_r, r.decoderCosine AS decoder_cosine,
-       b.firingCount AS firing_count, c.uid AS cluster, b.topTokens AS top_tokens
+       b.firingCount AS firing_count, c.uid AS cluster, b.distinctiveTokens AS distinctive_tokens,
+       b.topTokens AS top_tokens
 ORDER BY measure IS NULL, measure DESC, index

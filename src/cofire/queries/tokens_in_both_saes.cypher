@@ -1,12 +1,13 @@
 // name: tokens_in_both_saes
-// description: The tokens on which latents of both SAEs fire most often, those to which both have a devoted latent
-//   first. None where the SAEs were not captured with the same model name and its vocabulary: they share no token then.
+// description: The most frequent and most distinctive tokens of latents that both SAEs have, those to which both have
+//   a devoted latent first. None where the SAEs were not captured with the same model name and its vocabulary: they
+//   share no token then.
 // param sae_a: string - uid of one SAE (RELEASE/SAE_ID)
 // param sae_b: string - uid of the other
 // param limit: integer 0.. = 100 - at most so many rows, 0 for all
 // returns token: integer - token id
 // returns text: string - the token as text
-// returns latents_a: integer - latents of the one SAE that have it among those on which they fire most often
+// returns latents_a: integer - latents of the one SAE that have it among theirs
 // returns latents_b: integer - the same of the other SAE
 // returns a: integer - the latent of the one SAE with the largest share
 // returns b: integer - the same of the other SAE

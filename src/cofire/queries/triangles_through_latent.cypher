@@ -11,8 +11,8 @@
 // returns log_odds_ac: float - log_odds of the latent and c
 // returns log_odds_bc: float - log_odds of b and c
 // returns least_count: integer - the least joint firing count of the three edges
-// returns tokens_b: list<string> or null - the tokens that b fires on most often
-// returns tokens_c: list<string> or null - the tokens that c fires on most often
+// returns tokens_b: list<string> or null - the tokens most distinctive of b
+// returns tokens_c: list<string> or null - the tokens most distinctive of c
 
 // only: neo4j
 MATCH (s:Sae {uid: $sae, status: 'ready'})
@@ -50,7 +50,7 @@ WITH row, $sae + '/' + toString(row[0]) AS uid_b, $sae + '/' + toString(row[1]) 
 MATCH (x:Latent {uid: uid_b})
 MATCH (y:Latent {uid: uid_c})
 RETURN row[0] AS b, row[1] AS c, row[2] AS weakest_log_odds, row[3] AS log_odds_ab, row[4] AS log_odds_ac,
-       row[5] AS log_odds_bc, row[6] AS least_count, x.topTokens AS tokens_b, y.topTokens AS tokens_c
+       row[5] AS log_odds_bc, row[6] AS least_count, x.distinctiveTokens AS tokens_b, y.distinctiveTokens AS tokens_c
 ORDER BY weakest_log_odds DESC, b, c
 
 // only: embedded
@@ -107,5 +107,5 @@ WITH row, $sae + '/' + toString(row[0]) AS uid_b, $sae + '/' + toString(row[1]) 
 MATCH (x:Latent {uid: uid_b})
 MATCH (y:Latent {uid: uid_c})
 RETURN row[0] AS b, row[1] AS c, row[2] AS weakest_log_odds, row[3] AS log_odds_ab, row[4] AS log_odds_ac,
-       row[5] AS log_odds_bc, row[6] AS least_count, x.topTokens AS tokens_b, y.topTokens AS tokens_c
+       row[5] AS log_odds_bc, row[6] AS least_count, x.distinctiveTokens AS tokens_b, y.distinctiveTokens AS tokens_c
 ORDER BY weakest_log_odds DESC, b, c

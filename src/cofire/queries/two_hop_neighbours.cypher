@@ -8,6 +8,7 @@
 // returns shared: integer - latents that co-fire with both
 // returns partners: integer - latents that it co-fires with
 // returns firing_count: integer - tokens on which it fires
+// returns distinctive_tokens: list<string> or null - the tokens most distinctive of it
 // returns top_tokens: list<string> or null - the tokens that it fires on most often
 
 // only: neo4j
@@ -31,7 +32,7 @@ LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, shared, $sae + '/' + toString(index) AS uid
 MATCH (b:Latent {uid: uid})
 RETURN index, shared, COUNT { (b)-[:CO_FIRES]-() } AS partners, b.firingCount AS firing_count,
-       b.topTokens AS top_tokens
+       b.distinctiveTokens AS distinctive_tokens, b.topTokens AS top_tokens
 ORDER BY shared DESC, index
 
 // only: embedded
@@ -55,5 +56,5 @@ LIMIT CASE WHEN 0 < $limit < 1000000000 THEN $limit ELSE 1000000000 END
 WITH index, shared, $sae + '/' + toString(index) AS uid
 MATCH (b:Latent {uid: uid})
 RETURN index, shared, COUNT { (b)-[:CO_FIRES]-() } AS partners, b.firingCount AS firing_count,
-       b.topTokens AS top_tokens
+       b.distinctiveTokens AS distinctive_tokens, b.topTokens AS top_tokens
 ORDER BY shared DESC, index

@@ -100,9 +100,18 @@ LATENT = Node(
         Property("clearFiringCount", "integer", "Tokens with a clear firing."),
         Property("histogram", "list<integer>", "256 counts of u over [0, 4)."),
         Property("dead", "boolean", "True when it never fires."),
+        Property(
+            "distinctiveTokens",
+            "list<string>",
+            "The tokens most distinctive of it, by FIRES_ON.score, best first.",
+        ),
         Property("topTokens", "list<string>", "The tokens that it fires on most often, most frequent first."),
         Property("label", "string", "A person's or a model's description of it, where there is one."),
-        Property("words", "string", "The words of label and topTokens: lower case, each once, a blank between them."),
+        Property(
+            "words",
+            "string",
+            "The words of label, topTokens and distinctiveTokens: lower case, each once, a blank between.",
+        ),
         Property(
             "decoder", "list<float>", "Decoder direction at norm 1; absent without weights or above 4,096 numbers."
         ),

@@ -95,11 +95,12 @@ FIRES_ON = Relationship(
     "FIRES_ON",
     LATENT,
     TOKEN,
-    "The token is among those on which the latent fires most often.",
+    "The token is among the ten on which the latent fires most often, or the ten of the highest score.",
     (
         Property("count", "integer", "Firings of the latent on the token."),
         Property("share", "float", "count / firingCount of the latent."),
         Property("lift", "float", "share / share of the token among all counted tokens."),
+        Property("score", "float", "How distinctive the token is for the latent: signed G^2, in nats."),
     ),
 )
 

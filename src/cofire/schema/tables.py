@@ -169,7 +169,7 @@ EDGES = Table(
 
 TOKENS = Table(
     "tokens",
-    "The tokens on which a latent fires most often, most frequent first.",
+    "The ten tokens on which a latent fires most often, and the ten of the highest score; most frequent first.",
     ("latent", "token"),
     (
         Column("latent", "int32", "The latent's index."),
@@ -178,6 +178,12 @@ TOKENS = Table(
         Column("count", "int64", "Firings of the latent on this token."),
         Column("share", "float64", "count / firing_count of the latent."),
         Column("lift", "float64", "share / (share of this token among all counted tokens)."),
+        Column(
+            "score",
+            "float64",
+            "How distinctive the token is: the evidence, in nats, that the latent fires on it more often (positive) or "
+            "less (negative) than on others: G^2 of Dunning (1993), signed.",
+        ),
     ),
 )
 

@@ -12,14 +12,17 @@ from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cofire.errors import QueryError, SchemaError, StoreError, TimeLimit
+from cofire.ingest.latents.top_tokens import evidence
 from cofire.schema.cypher import ddl, neo4j_ddl
-from cofire.store.plan.latent_rows import words_of
+from cofire.store.plan.latent_rows import distinctive_tokens, words_of
 
 if TYPE_CHECKING:
     from cofire.store.connect import Run, Store
 
-VERSION = 3
+VERSION = 4
 """The schema of this version of cofire."""
 
 ROWS = 1000
@@ -199,6 +202,42 @@ def _to_3(store: Store) -> None:
     store.write([("MATCH (c:Cluster) WHERE c.level IS NULL SET c.level = 0", {})])
 
 
+def _to_4(store: Store) -> None:
+    for uid, tokens in store.read("MATCH (s:Sae) RETURN s.uid, s.tokens ORDER BY s.uid", {}).rows:
+        while store.transact(partial(_add_scores, uid, tokens or 0)):
+            pass
+
+
+def _add_scores(uid: str, tokens: int, run: Run) -> int:
+    """Give some latents their distinctive tokens, and their FIRES_ON the scores; returns how many latents."""
+    text = """MATCH (a:Latent) WHERE a.sae = $uid AND a.distinctiveTokens IS NULL
+WITH a LIMIT $limit
+OPTIONAL MATCH (a)-[f:FIRES_ON]->(t:Token)
+WITH a, f, t ORDER BY t.token
+RETURN a.uid, a.firingCount, a.label, a.topTokens,
+       collect(CASE WHEN f IS NOT NULL THEN [t.uid, t.text, f.count, f.share / f.lift] END)"""
+    latents, links = [], []
+    for latent, firings, label, top, tokens_of in run(text, {"uid": uid, "limit": ROWS}).rows:
+        # lift = share / (of_token / tokens)
+        of_token = [round(tokens * share) for _, _, _, share in tokens_of]
+        count = np.array([count for _, _, count, _ in tokens_of], np.int64)
+        score = evidence(count, np.full(len(count), firings), np.array(of_token, np.int64), tokens).tolist()
+        links += [[latent, token, value] for (token, *_), value in zip(tokens_of, score, strict=True)]
+        known = [(text, many, value) for (_, text, many, _), value in zip(tokens_of, score, strict=True)]
+        distinctive = distinctive_tokens(known)
+        words = words_of([*([label] if label else []), *(top or []), *distinctive])
+        latents.append([latent, distinctive, words])
+    run(
+        "UNWIND $rows AS row MATCH (a:Latent {uid: row[0]})-[f:FIRES_ON]->(t:Token {uid: row[1]}) SET f.score = row[2]",
+        {"rows": links},
+    )
+    run(
+        "UNWIND $rows AS row MATCH (a:Latent {uid: row[0]}) SET a.distinctiveTokens = row[1], a.words = row[2]",
+        {"rows": latents},
+    )
+    return len(latents)
+
+
 MIGRATIONS = (
     Migration(
         2,
@@ -212,5 +251,11 @@ MIGRATIONS = (
         "makes the new indexes and calls all clusters those of the finest level; their z-scores, functions and coarser "
         "levels come with the next `cofire ingest --replace`.",
         _to_3,
+    ),
+    Migration(
+        4,
+        "ranks the tokens of each latent by how distinctive they are, among the ten most frequent, which are all that "
+        "the store has; the most distinctive of all its tokens come with the next `cofire ingest --replace`.",
+        _to_4,
     ),
 )

@@ -18,10 +18,10 @@ import pytest
 from builders import make_capture, random_arrays
 from cofire.analysis.motifs.sources import capture_sources
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.capture_dir.table_files import save_tables, table_infos
+from cofire.ingest.capture_dir.table_files import read_table, save_tables, table_infos
 from cofire.ingest.count import CountSettings, count
 from cofire.queries.motif_sources import stream_motifs
-from cofire.schema.tables import MOTIF_COUNTS
+from cofire.schema.tables import MOTIF_COUNTS, TOKENS
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +49,48 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
+def distinctive(capture: CaptureDir, latent: int) -> list[str]:
+    """The three tokens of the highest positive score."""
+    rows = [row for row in read_table(capture, TOKENS).to_pylist() if row["latent"] == latent and row["score"] > 0]
+    return [row["text"] for row in sorted(rows, key=lambda row: (-row["score"], row["token"]))][:3]
+
+
+def test_motifs_around_a_latent_of_a_capture(captures: list[CaptureDir], run: Any) -> None:
+    paths, uid = [str(capture.path) for capture in captures], captures[0].uid
+    options = ["--kind", "path", "--min-size", "3", "--limit", "0", "--format", "json"]
+    out, _ = run(*paths, *options)
+    whole = [row for row in json.loads(out) if row["sae"] == uid and 0 in (row["members"][0], row["members"][-1])]
+    out, _ = run(*paths, *options, "--at", f"{uid}/0")
+    found = json.loads(out)
+    assert all(row["members"][0] == 0 for row in found)
+    assert sorted(min(row["members"], row["members"][::-1]) for row in found) == sorted(row["members"] for row in whole)
+    assert [row["score"] for row in found] == sorted((row["score"] for row in whole), reverse=True)
+    out, _ = run(*paths, *options, "--limit", "2", "--at", f"{uid}/0")
+    assert json.loads(out) == found[:2]
+    for at, said in (
+        ("test/none/0", "none of the captures is of test/none; they are of"),
+        (f"{uid}/999", "its latents are 0 to"),
+    ):
+        _, error = run(*paths, *options, "--at", at, expect=2)
+        assert said in error
+
+
 def test_the_command_prints_the_same_in_every_format(captures: list[CaptureDir], run: Any) -> None:
     paths = [str(capture.path) for capture in captures]
     options = ["--kind", "path", "--min-size", "3", "--by", "count", "--min-log-odds", "0.1"]
+    tokens = {(capture.uid, latent): distinctive(capture, latent) for capture in captures for latent in range(14)}
     wanted = [
-        (sae, motif.kind, 3, motif.score, list(motif.members))
+        (sae, motif.kind, 3, motif.score, list(motif.members), [tokens[sae, latent] for latent in motif.members])
         for sae, motif in stream_motifs(capture_sources(captures, "count", 0.1), "path", min_size=3)
     ]
+    assert any(any(of) for *_, of in wanted)
     assert len(wanted) > 60
     out, _ = run(*paths, *options, "--limit", "0", "--format", "json")
     assert [tuple(row.values()) for row in json.loads(out)] == wanted
     out, _ = run(*paths, *options, "--format", "csv")
     rows = list(csv.reader(io.StringIO(out)))
-    assert rows[0] == ["sae", "kind", "size", "score", "members"]
-    assert [(r[0], r[1], int(r[2]), int(r[3]), json.loads(r[4])) for r in rows[1:]] == wanted
+    assert rows[0] == ["sae", "kind", "size", "score", "members", "member_tokens"]
+    assert [(r[0], r[1], int(r[2]), int(r[3]), json.loads(r[4]), json.loads(r[5])) for r in rows[1:]] == wanted
     out, said = run(*paths, *options)
     assert out.count("path") == 50
     assert "--limit 0 prints all" in said

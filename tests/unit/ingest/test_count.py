@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,9 @@ def test_tokens_and_contexts_by_hand(tmp_path: Path) -> None:
     count(capture)
     tokens = read_table(capture, TOKENS).to_pylist()
     assert [(t["text"], t["count"]) for t in tokens] == [(" y", 2), (" z", 1)]
+    # Fires 3 times of 4 tokens: on " y" 2 of 2, on " z" 1 of 1; G^2 by hand.
+    x, z = 2 * (2 * log(4 / 3) + log(2 / 3) + log(2)), 2 * (log(4 / 3) + 2 * log(8 / 9) + log(4 / 3))
+    assert [t["score"] for t in tokens] == [pytest.approx(x), pytest.approx(z)]
     assert tokens[0]["share"] == pytest.approx(2 / 3)
     assert tokens[0]["lift"] == pytest.approx((2 / 3) / (2 / 4))
     contexts = read_table(capture, CONTEXTS).to_pylist()

@@ -167,7 +167,7 @@ def test_neo4j_admin_files_hold_every_value(exported: dict[str, Path], wanted: d
     assert "--relationships=CO_FIRES=./Latent-CO_FIRES-Latent.header.csv,./Latent-CO_FIRES-Latent.csv" in arguments
     header = (folder / "Latent.header.csv").read_text()
     assert header.startswith("uid:ID(Latent),sae:string,index:long,firingCount:long,frequency:double,")
-    assert "histogram:long[],dead:boolean,topTokens:string[]" in header
+    assert "histogram:long[],dead:boolean,distinctiveTokens:string[],topTokens:string[]" in header
     header = (folder / "Latent-CO_FIRES-Latent.header.csv").read_text()
     assert header.startswith(":START_ID(Latent),:END_ID(Latent),count:long,clearCount:long,weakOnly:boolean,expected:")
 
@@ -188,9 +188,10 @@ def test_neo4j_admin_files_hold_every_value(exported: dict[str, Path], wanted: d
                 row[place] = None if row[place] is None else listed(row[place], type_)
         assert sorted(map(json.dumps, found)) == rows, name
     statements = (folder / "schema.cypher").read_text().splitlines()
-    assert statements[:2] == [
-        f"MATCH (n:Latent) WHERE n.topTokens = ['\\u{ord(empty):04X}'] SET n.topTokens = [];",
-        f"MATCH (n:Latent) WHERE n.topTokens = ['\\u{ord(one_empty):04X}'] SET n.topTokens = [''];",
+    assert statements[:4] == [
+        f"MATCH (n:Latent) WHERE n.{name} = ['\\u{ord(sign):04X}'] SET n.{name} = {value};"
+        for name in ("distinctiveTokens", "topTokens")
+        for sign, value in ((empty, "[]"), (one_empty, "['']"))
     ]
     assert any("CREATE CONSTRAINT latent_uid_unique" in s for s in statements)
     assert any("VECTOR INDEX" in s for s in statements)

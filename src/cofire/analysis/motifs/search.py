@@ -111,6 +111,7 @@ def motifs(
     *,
     min_size: int | None = None,
     max_size: int | None = None,
+    at: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Motif]:
     """Yield every motif of one kind as it is found, in ascending order of the members.
@@ -122,13 +123,15 @@ def motifs(
         kind: star, clique, path or bifan.
         min_size: least number of latents; see `checked_sizes`.
         max_size: largest number of latents.
+        at: only the motifs around this latent: the star whose hub it is; the cliques and bi-fans that hold it; the
+            paths that begin at it, told from there.
         progress: called with (latents done, latents in all).
 
     Raises:
         InputError: the sizes do not fit the kind.
     """
     low, high = checked_sizes(kind, min_size, max_size)
-    found = _Search(graph, low, high, math.nan).run(kind, progress)
+    found = _Search(graph, low, high, math.nan).run(kind, at, progress)
     return (_motif(kind, score, members) for score, members in found)
 
 
@@ -139,15 +142,16 @@ class BestMotifs:
 
     Args:
         limit: how many to keep, at least 1.
+        floor: motifs whose score is not above it are left out; NaN for all.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, floor: Score = math.nan) -> None:
         if limit < 1:
             raise InputError(f"limit is {limit}; give 1 or more")
         self._limit = limit
         self._heap: list[tuple[Score, int, str, Motif]] = []
         self._seen = 0
-        self._floor: Score = math.nan
+        self._floor: Score = floor
 
     def search(
         self,
@@ -157,12 +161,13 @@ class BestMotifs:
         *,
         min_size: int | None = None,
         max_size: int | None = None,
+        at: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Search one SAE's graph; arguments and errors as `motifs`."""
         low, high = checked_sizes(kind, min_size, max_size)
         search = _Search(graph, low, high, self._floor)
-        for score, members in search.run(kind, progress):
+        for score, members in search.run(kind, at, progress):
             self._seen += 1
             entry = (score, -self._seen, sae, _motif(kind, score, members))
             if len(self._heap) <= self._limit:
@@ -204,8 +209,11 @@ class _Search:
     high: float
     floor: Score
 
-    def run(self, kind: Kind, progress: Progress | None) -> _Found:
-        """Yield (score, members) in ascending order of the members."""
+    def run(self, kind: Kind, at: int | None, progress: Progress | None) -> _Found:
+        """Yield (score, members) in ascending order of the members, of all latents or around one."""
+        if at is not None:
+            yield from self.around(kind, at) if at in self.graph.neighbours else ()
+            return
         latents = sorted(self.graph.neighbours)
         later: dict[int, set[int]] = {}
         if kind == "clique":
@@ -223,6 +231,23 @@ class _Search:
                 yield from self.bifans(latent)
         if progress is not None:
             progress(len(latents), len(latents))
+
+    def around(self, kind: Kind, latent: int) -> _Found:
+        """Yield (score, members) of the motifs around one latent."""
+        near = self.graph.neighbours[latent]
+        if kind == "star":
+            yield from self.star(latent)
+        elif kind == "clique":
+            later = {x: {y for y in self.graph.neighbours[x] if y > x} for x in near}
+            # A latent that all have in common does not change which of two sets of equal size comes first.
+            for score, members in self.cliques(later, (latent,), near, math.inf):
+                yield score, tuple(sorted(members))
+        elif kind == "path":
+            yield from self.paths((latent,), near, math.inf, both_ways=True)
+        else:
+            for score, (a, b, c, d) in self.bifans(latent, lowest=False):
+                first, second = sorted([(min(a, b), max(a, b)), (c, d)])
+                yield score, (*first, *second)
 
     def star(self, hub: int) -> _Found:
         """Yield the star around a hub, if it has as many leaves as are asked for."""
@@ -251,9 +276,13 @@ class _Search:
             if size < self.high:
                 yield from self.cliques(later, grown, candidates & later[x], least)
 
-    def paths(self, members: tuple[int, ...], candidates: set[int], score: Score) -> _Found:
-        """Grow an induced path by `candidates`, neighbours of its last latent that co-fire with none before it."""
-        size, first, known = len(members) + 1, members[0], self.graph.measure[members[-1]]
+    def paths(self, members: tuple[int, ...], candidates: set[int], score: Score, *, both_ways: bool = False) -> _Found:
+        """Grow an induced path by `candidates`, neighbours of its last latent that co-fire with none before it.
+
+        `both_ways`: not only those that begin at their lower end.
+        """
+        size, known = len(members) + 1, self.graph.measure[members[-1]]
+        first = -1 if both_ways else members[0]
         # A path of full size stands once, with its lower end first.
         for x in sorted(c for c in candidates if c > first) if size == self.high else sorted(candidates):
             least = min(score, known[x])
@@ -264,23 +293,23 @@ class _Search:
                 yield least, grown
             if size < self.high:
                 # The last latent itself is a neighbour of the one before it, so only the first needs to be taken out.
-                onward = self.graph.neighbours[x] - {first}
+                onward = self.graph.neighbours[x] - {members[0]}
                 for member in members:
                     onward -= self.graph.neighbours[member]
-                yield from self.paths(grown, onward, least)
+                yield from self.paths(grown, onward, least, both_ways=both_ways)
 
-    def bifans(self, a: int) -> _Found:
-        """Yield the bi-fans whose lowest latent is a."""
-        near, of_a = self.graph.neighbours[a], self.graph.measure[a]
+    def bifans(self, a: int, *, lowest: bool = True) -> _Found:
+        """Yield the bi-fans of which a is the lowest latent, or just one."""
+        near, of_a, measure = self.graph.neighbours[a], self.graph.measure[a], self.graph.measure
+        least = a if lowest else -1
         shared: dict[int, list[int]] = {}
-        for c in sorted(x for x in near if x > a and not of_a[x] <= self.floor):
+        for c in sorted(x for x in near if x > least and not of_a[x] <= self.floor):
             for b in self.graph.neighbours[c] - near:
-                if b > a:
+                if b > least and b != a:
                     shared.setdefault(b, []).append(c)
         for b in sorted(shared):
-            of_b = self.graph.measure[b]
-            both = [c for c in shared[b] if not of_b[c] <= self.floor]
+            both = [c for c in shared[b] if not measure[c][b] <= self.floor]
             for c, d in combinations(both, 2):
-                score = min(of_a[c], of_a[d], of_b[c], of_b[d])
+                score = min(of_a[c], of_a[d], measure[c][b], measure[d][b])
                 if not score <= self.floor and d not in self.graph.neighbours[c]:
                     yield score, (a, b, c, d)

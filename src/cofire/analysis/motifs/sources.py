@@ -12,7 +12,7 @@ from cofire.analysis.motifs import Kind, Measure
 from cofire.analysis.motifs.search import BestMotifs, CoFiring, Motif, Score, motifs
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
-from cofire.schema.tables import EDGES, MOTIF_COUNTS
+from cofire.schema.tables import EDGES, MOTIF_COUNTS, TOKENS
 
 if TYPE_CHECKING:
     from cofire.common.progress import Progress
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 _BATCH = 10_000
 
 Edge = tuple[int, int, Score | None]
+Names = Mapping[int, Sequence[str]]
+"""The most distinctive tokens of latents."""
+
+COLUMNS = {
+    "sae": "string",
+    "kind": "string",
+    "size": "integer",
+    "score": "float",
+    "members": "list<integer>",
+    "member_tokens": "list<list<string>>",
+}
+"""The columns of a table of motifs, and their types; `score` is an integer where the measure is `count`."""
+N_TOKENS = 3
+"""Tokens of each member in a table of motifs."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +45,13 @@ class MotifSource:
         sae: the SAE's uid.
         edges: how many edges `read` goes through, at most.
         read: yields the edges (a, b, value of the measure or None).
+        names: returns the N_TOKENS most distinctive tokens of some latents, or of all where it is given None.
     """
 
     sae: str
     edges: int
     read: Callable[[], Iterable[Edge]]
+    names: Callable[[Sequence[int] | None], Names]
 
     def graph(self, progress: Progress | None = None) -> CoFiring:
         """Read the edges and build the graph; `progress` is called with (edges read, edges in all)."""
@@ -67,8 +83,38 @@ def capture_sources(
     for capture in sorted(captures, key=lambda one: one.uid):
         infos = table_infos(capture)
         rows = infos["edges"].rows if "edges" in infos else read_table(capture, EDGES).num_rows
-        found.append(MotifSource(capture.uid, rows, partial(_edges, capture, by, min_log_odds)))
+        found.append(
+            MotifSource(capture.uid, rows, partial(_edges, capture, by, min_log_odds), partial(_names, capture))
+        )
     return found
+
+
+Row = tuple[str, str, int, Score | None, list[int], list[list[str]]]
+
+
+def rows_of_best(found: Sequence[tuple[str, Motif]], sources: Sequence[MotifSource]) -> list[Row]:
+    """Return the rows of a table of motifs, in their order; only their own members' tokens are read."""
+    wanted: dict[str, set[int]] = {}
+    for sae, motif in found:
+        wanted.setdefault(sae, set()).update(motif.members)
+    names = {source.sae: source.names(sorted(wanted[source.sae])) for source in sources if source.sae in wanted}
+    return [_row(sae, motif, names[sae]) for sae, motif in found]
+
+
+def rows_of_all(found: Iterable[tuple[str, Motif]], sources: Sequence[MotifSource]) -> Iterator[Row]:
+    """Yield a row as each motif is found; the tokens of all latents of an SAE are read when it begins."""
+    by_sae = {source.sae: source for source in sources}
+    names: Names = {}
+    of = None
+    for sae, motif in found:
+        if sae != of:
+            of, names = sae, by_sae[sae].names(None)
+        yield _row(sae, motif, names)
+
+
+def _row(sae: str, motif: Motif, names: Names) -> Row:
+    tokens = [list(names.get(index, ())) for index in motif.members]
+    return sae, motif.kind, len(motif.members), motif.score, list(motif.members), tokens
 
 
 @dataclass(frozen=True)
@@ -78,10 +124,12 @@ class MotifSearch:
     Attributes:
         source: the graph.
         sizes: ranges of sizes, least and largest (infinite for stars without a bound), ascending; none for no search.
+        at: the latent around which motifs are looked for; None for all (see `cofire.analysis.motifs.search.motifs`).
     """
 
     source: MotifSource
     sizes: tuple[tuple[int, float], ...]
+    at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -180,9 +228,9 @@ def stream_found(
         kind: star, clique, path or bifan.
         progress: called with (SAE uid, "read" or "search", steps done, steps in all).
     """
-    for sae, graph, low, high, step in _graphs(searches, progress):
-        for motif in motifs(graph, kind, min_size=low, max_size=high, progress=step):
-            yield sae, motif
+    for search, graph, low, high, step in _graphs(searches, progress):
+        for motif in motifs(graph, kind, min_size=low, max_size=high, at=search.at, progress=step):
+            yield search.source.sae, motif
 
 
 def best_found(
@@ -197,15 +245,15 @@ def best_found(
     Arguments as `stream_found`; equal scores in its order, undefined ones last.
     """
     best = BestMotifs(limit)
-    for sae, graph, low, high, step in _graphs(searches, progress):
-        best.search(sae, graph, kind, min_size=low, max_size=high, progress=step)
+    for search, graph, low, high, step in _graphs(searches, progress):
+        best.search(search.source.sae, graph, kind, min_size=low, max_size=high, at=search.at, progress=step)
     return best.best(), best.more
 
 
 def _graphs(
     searches: Sequence[MotifSearch], progress: Callable[[str, str, int, int], None] | None
-) -> Iterator[tuple[str, CoFiring, int, int | None, Progress | None]]:
-    """Yield each search's graph, read once, with each of its ranges of sizes."""
+) -> Iterator[tuple[MotifSearch, CoFiring, int, int | None, Progress | None]]:
+    """Yield each search with its graph, read once, and each of its ranges of sizes."""
     for search in searches:
         if not search.sizes:
             continue
@@ -213,7 +261,7 @@ def _graphs(
         reading, searching = ((partial(progress, sae, stage) if progress else None) for stage in ("read", "search"))
         graph = search.source.graph(reading)
         for low, high in search.sizes:
-            yield sae, graph, low, None if high == math.inf else int(high), searching
+            yield search, graph, low, None if high == math.inf else int(high), searching
 
 
 def _edges(capture: CaptureDir, by: Measure, min_log_odds: float | None) -> Iterator[Edge]:
@@ -224,3 +272,19 @@ def _edges(capture: CaptureDir, by: Measure, min_log_odds: float | None) -> Iter
         table = table.filter(pc.field("log_odds") >= min_log_odds)
     for batch in table.select(["a", "b", by]).to_batches(_BATCH):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _names(capture: CaptureDir, latents: Sequence[int] | None) -> Names:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = read_table(capture, TOKENS).filter(pc.field("score") > 0).select(["latent", "text", "score", "token"])
+    if latents is not None:
+        table = table.filter(pc.is_in(table.column("latent"), pa.array(latents, pa.int32())))
+    table = table.sort_by([("latent", "ascending"), ("score", "descending"), ("token", "ascending")])
+    found: dict[int, list[str]] = {}
+    for latent, text in zip(table.column("latent").to_pylist(), table.column("text").to_pylist(), strict=True):
+        first = found.setdefault(latent, [])
+        if len(first) < N_TOKENS:
+            first.append(text)
+    return found

@@ -90,7 +90,7 @@ def firing_frequency(frequency: Floats) -> Figure:
 
 
 def activation_histograms(panels: Sequence[tuple[str, str, Floats]]) -> Figure:
-    """Draw one panel per latent: (heading, line of top tokens, [256] counts over u in [0, 4)), 1 to 6 of them."""
+    """Draw one panel per latent: (heading, line of tokens, [256] counts over u in [0, 4)), 1 to 6 of them."""
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(WIDTH, 0.4 + 1.75 * rows), layout="constrained")
     grid = figure.subplots(rows, 2, squeeze=False, sharex=True)

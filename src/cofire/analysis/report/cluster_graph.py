@@ -1,4 +1,4 @@
-"""One cluster drawn as a graph: latent indices in the nodes, top tokens beside them, line width by log_odds.
+"""One cluster drawn as a graph: latent indices in the nodes, their tokens beside them, line width by log_odds.
 
     1. igraph places the nodes: a star layout around the hub, or a circle;
     2. the circle becomes an ellipse with evenly spaced rows, just high enough that no two labels touch;
@@ -44,7 +44,7 @@ class ClusterGraph:
 
     Attributes:
         latents: [n] latent indices, n >= 4.
-        tokens: [n] top tokens of each latent, best first, as they are in the text.
+        tokens: [n] tokens of each latent, best first, as they are in the text.
         a: [m] positions in `latents` of one end of each edge.
         b: [m] positions of the other end.
         count: [m] joint firings.
@@ -68,7 +68,7 @@ def cluster_graph(
 
     Args:
         latents: in the order in which they stand around the circle.
-        tokens: top tokens of each.
+        tokens: tokens of each, best first.
         edges: their edges with log odds above 0: a, b, count, log_odds.
         hub: the latent in the middle, or None.
     """
@@ -91,7 +91,7 @@ def how_to_read(cluster: ClusterGraph) -> str:
         parts.append(f"Line width: log odds, {min(cluster.log_odds):.1f} to {max(cluster.log_odds):.1f}.")
     if 0 < len(cluster.a) <= MAX_LABELLED_EDGES:
         parts.append("Numbers on lines, where there is room for all: tokens on which both fire.")
-    return " ".join([*parts, "Beside each latent: the tokens on which it fires most often."])
+    return " ".join([*parts, "Beside each latent: its most distinctive tokens."])
 
 
 def cluster_figure(cluster: ClusterGraph) -> Figure:
@@ -139,7 +139,7 @@ def cluster_figure(cluster: ClusterGraph) -> Figure:
 
 
 def _label(tokens: Sequence[str]) -> str:
-    """Join the first top tokens, two on the first line and one on the second."""
+    """Join the first tokens, two on the first line and one on the second."""
     shown = [drawable(visible_token(token), _TOKEN_LENGTH) for token in tokens[:_TOKENS]]
     if not shown:
         return "no tokens"

@@ -74,7 +74,7 @@ class ClusterPageData:
         siblings: how many other clusters its parent holds.
         members: latent, role (null above the finest level), strength, firing_count, frequency, mu, mu_rule; strongest
             first.
-        tokens: the top tokens of each member as text, most frequent first.
+        tokens: the tokens of each member as text, most distinctive first.
         edges: a, b, count, log_odds: the edges of positive log_odds among the members.
         nulls: its row of `cluster_nulls`, or None.
         function: its row of `cluster_functions`, or None.
@@ -139,7 +139,7 @@ def cluster_page_data(capture: CaptureDir, uid: str) -> ClusterPageData:
         children=[one for one in rows.values() if one["parent"] == name],
         siblings=sum(one["parent"] == row["parent"] for one in rows.values()) - 1 if parent else 0,
         members=_members(capture, members, name, inside, edges),
-        tokens=_top_tokens(capture, inside),
+        tokens=_tokens_of(capture, inside),
         edges=edges,
         nulls=next(iter(_rows(capture, CLUSTER_NULLS, name)), None),
         function=next(iter(_rows(capture, CLUSTER_FUNCTIONS, name)), None),
@@ -183,12 +183,13 @@ def _about(capture: CaptureDir) -> list[tuple[str, str]]:
     return [(what, str(value)) for what, value in known if value not in (None, "")]
 
 
-def _top_tokens(capture: CaptureDir, inside: list[int]) -> dict[int, list[str]]:
-    """Return the top tokens of each member, most frequent first; none where an import has no tokens."""
+def _tokens_of(capture: CaptureDir, inside: list[int]) -> dict[int, list[str]]:
+    """Return the tokens of each member, most distinctive first; none where an import has no tokens."""
     found: dict[int, list[str]] = {latent: [] for latent in inside}
     if TOKENS.name in table_infos(capture):
         rows = read_table(capture, TOKENS)
-        rows = rows.filter(_of(rows, "latent", inside)).sort_by([("count", "descending"), ("token", "ascending")])
+        best = [("score", "descending"), ("count", "descending"), ("token", "ascending")]
+        rows = rows.filter(_of(rows, "latent", inside)).sort_by(best)
         for latent, text in zip(rows.column("latent").to_pylist(), rows.column("text").to_pylist(), strict=True):
             found[latent].append(text)
     return found

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COLUMNS: dict[str, tuple[str, ...]] = {
     "latents": ("index", "firing_count", "frequency", "mu_rule", "histogram", "dead"),
     "edges": ("a", "b", "count", "log_odds"),
-    "tokens": ("latent", "token", "text", "count"),
+    "tokens": ("latent", "token", "text", "count", "score"),
     "contexts": ("latent", "rank", "document", "position", "text", "activation", "u"),
     "clusters": ("cluster", "size", "resolution", "seed", "structure", "density", "centralization"),
     "members": ("cluster", "latent", "role", "strength"),
@@ -30,7 +30,7 @@ class ReportData:
             documents, firings, meanL0, edgeRule); an absent or null one is shown as not recorded.
         latents: One row per latent, dead ones included; histogram is a list of 256 counts or null.
         edges: The kept edges.
-        tokens: Top tokens per latent.
+        tokens: The most frequent and most distinctive tokens per latent.
         contexts: Example contexts per latent, the firing token between « and ».
         clusters: Clusters of two latents and more.
         members: Their members.

@@ -46,7 +46,7 @@ def top_clusters(data: ReportData) -> list[dict[str, Any]]:
     )
     rows = ranked.head(TOP_CLUSTERS)
     chosen = {uid: _by_strength(data, uid) for uid in rows["cluster"]}
-    tokens = top_tokens(data, [latent for part in chosen.values() for latent in part["latent"].tolist()])
+    tokens = tokens_of(data, [latent for part in chosen.values() for latent in part["latent"].tolist()])
     return [
         {
             "name": _short(row["cluster"]),
@@ -69,10 +69,10 @@ def top_clusters(data: ReportData) -> list[dict[str, Any]]:
     ]
 
 
-def top_tokens(data: ReportData, latents: Sequence[int]) -> dict[int, list[str]]:
-    """Return the texts of each latent's top tokens, most frequent first; an empty list where there are none."""
+def tokens_of(data: ReportData, latents: Sequence[int]) -> dict[int, list[str]]:
+    """Return the texts of each latent's tokens, most distinctive first; an empty list where there are none."""
     rows = data.tokens[data.tokens["latent"].isin(list(latents))].sort_values(
-        ["latent", "count", "token"], ascending=[True, False, True]
+        ["latent", "score", "count", "token"], ascending=[True, False, False, True]
     )
     found: dict[int, list[str]] = {int(latent): [] for latent in latents}
     for latent, text in zip(rows["latent"], rows["text"], strict=True):
@@ -122,7 +122,7 @@ def _draw(data: ReportData, name: str, heading: str, rule: str, uid: str) -> Pic
     ]
     # A clique is easier to look up in ascending order; a star's ring starts with its strongest spoke.
     order = sorted(shown) if kind == "clique" else shown
-    tokens = top_tokens(data, order)
+    tokens = tokens_of(data, order)
     degree = edges["a"].value_counts().add(edges["b"].value_counts(), fill_value=0)
     # The best connected latent, the strongest of equals.
     hub = max(order, key=lambda latent: degree.get(latent, 0)) if kind == "hub" else None

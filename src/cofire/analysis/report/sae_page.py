@@ -104,7 +104,7 @@ def _frequency(data: ReportData) -> Picture:
 
 def _histograms(data: ReportData) -> Picture:
     from cofire.analysis.report.charts import activation_histograms
-    from cofire.analysis.report.sae_clusters import top_tokens
+    from cofire.analysis.report.sae_clusters import tokens_of
     from cofire.analysis.report.visible import drawable, visible_token
 
     name, title = "activation-histograms", "How strongly latents fire"
@@ -117,7 +117,7 @@ def _histograms(data: ReportData) -> Picture:
         )
     places = sorted({round(q * (len(able) - 1)) for q in np.linspace(0, 1, HISTOGRAMS)})
     chosen = able.iloc[places]
-    tokens = top_tokens(data, chosen["index"].tolist())
+    tokens = tokens_of(data, chosen["index"].tolist())
     panels = []
     for row in chosen.to_dict("records"):
         heading = f"latent {row['index']} · {row['frequency']:.2%} · μ: {row['mu_rule']}"
@@ -128,7 +128,7 @@ def _histograms(data: ReportData) -> Picture:
         "smoothed by a Gaussian of 1/16. Dashed: u = 1, the activation μ (the highest clear mode, or the mean where "
         f"none is clear). {_many(len(panels), 'latent')}, evenly spread by rank of firing frequency (least to most "
         f"frequent) among the {_n(len(able))} with {MIN_FIRINGS} firings or more. Above each: the share of tokens on "
-        "which it fires, where its μ comes from, and the tokens on which it fires most often."
+        "which it fires, where its μ comes from, and its most distinctive tokens."
     )
     return _picture(name, title, caption, activation_histograms(panels))
 

@@ -92,11 +92,14 @@ def is_current(capture: CaptureDir, name: str, made_from: str) -> bool:
 def save_tables(
     capture: CaptureDir,
     tables: Mapping[str, pa.Table],
-    made_from: str,
+    made_from: str | Mapping[str, str],
     settings: Mapping[str, Any],
     figures: Mapping[str, int | float],
 ) -> None:
-    """Write tables that belong together, and record them in one step after the last is on the disk."""
+    """Write tables that belong together, and record them in one step after the last is on the disk.
+
+    `made_from` is the fingerprint of all of them, or of each by its name.
+    """
     infos = table_infos(capture)
     capture.tables.mkdir(exist_ok=True)
     for name, table in tables.items():
@@ -105,7 +108,7 @@ def save_tables(
         infos[name] = TableInfo(
             sha256=sha256_of(path),
             rows=table.num_rows,
-            made_from=made_from,
+            made_from=made_from if isinstance(made_from, str) else made_from[name],
             settings=dict(settings),
             figures=dict(figures),
         )
@@ -172,6 +175,13 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
     if sha256_of(path) != info.sha256:
         raise CaptureError(f"{path} is not the file that was recorded; run `cofire {table.maker} {capture.path}` again")
     try:
+        there = set(pq.read_schema(path).names)
+        lacking = [column.name for column in table.columns if not column.nullable and column.name not in there]
+        if lacking:
+            raise CaptureError(
+                f"{path} was made by an earlier cofire and has no {lacking[0]}; "
+                f"run `cofire {table.maker} {capture.path}` again"
+            )
         return pq.read_table(path, schema=table.arrow_schema())
     except (pa.ArrowInvalid, OSError) as error:
         raise CaptureError(

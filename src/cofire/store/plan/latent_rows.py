@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import VOCABULARY
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
+from cofire.ingest.latents.top_tokens import TOP_TOKENS
 from cofire.schema.base import snake_case
 from cofire.schema.nodes import LATENT
 from cofire.schema.tables import CONTEXTS, LATENTS, TOKENS
@@ -28,23 +29,26 @@ def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Sli
     """Return the rows of the latents, with their decoder directions where `decoders`."""
 
     @cache
-    def top_tokens() -> dict[int, list[str]]:
-        top: dict[int, list[str]] = {}
+    def tokens_of() -> dict[int, list[tuple[str, int, float]]]:
+        found: dict[int, list[tuple[str, int, float]]] = {}
         if "tokens" in table_infos(capture):
-            for latent, text in columns_as_rows(_by_count(read_table(capture, TOKENS)), ["latent", "text"]):
-                top.setdefault(latent, []).append(text)
-        return top
+            ordered = read_table(capture, TOKENS).sort_by([("latent", "ascending"), ("token", "ascending")])
+            for latent, *token in columns_as_rows(ordered, ["latent", "text", "count", "score"]):
+                found.setdefault(latent, []).append((token[0], token[1], token[2]))
+        return found
 
     def rows(start: int, stop: int) -> list[Row]:
         data = tables.slice(LATENTS, start, stop)
-        top = [top_tokens().get(latent, []) for latent in data.column("index").to_pylist()]
+        tokens = [tokens_of().get(latent, []) for latent in data.column("index").to_pylist()]
+        top, distinctive = [top_tokens(of) for of in tokens], [distinctive_tokens(of) for of in tokens]
         nothing = [None] * data.num_rows
         made: dict[str, Sequence[Any]] = {
             "uid": latent_uids(capture, data, "index"),
             "sae": [capture.uid] * data.num_rows,
+            "distinctiveTokens": distinctive,
             "topTokens": top,
             "label": nothing,
-            "words": [words_of(texts) for texts in top],
+            "words": [words_of(texts + more) for texts, more in zip(top, distinctive, strict=True)],
             "decoder": decoder_rows(capture, start, stop) if decoders else nothing,
         }
         columns = [
@@ -55,13 +59,20 @@ def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Sli
     return rows
 
 
+def top_tokens(tokens: Iterable[tuple[str, int, float]]) -> list[str]:
+    """Return the most frequent of a latent's tokens, given as (text, count, score) in the order of their ids."""
+    return [text for text, _, _ in sorted(tokens, key=lambda token: -token[1])[:TOP_TOKENS]]
+
+
+def distinctive_tokens(tokens: Iterable[tuple[str, int, float]]) -> list[str]:
+    """Return those of the highest positive score, of tokens as in `top_tokens`."""
+    telling = [token for token in tokens if token[2] > 0]
+    return [text for text, _, _ in sorted(telling, key=lambda token: -token[2])[:TOP_TOKENS]]
+
+
 def words_of(texts: list[str]) -> str:
     """Return the words of some texts: lower case, each once, in order, a blank between them."""
     return " ".join(sorted({word for text in texts for word in _WORD.findall(text.lower())}))
-
-
-def _by_count(tokens: pa.Table) -> pa.Table:
-    return tokens.sort_by([("latent", "ascending"), ("count", "descending"), ("token", "ascending")])
 
 
 def _token_uid(capture: CaptureDir, token: int) -> str:

@@ -39,7 +39,7 @@ from cofire.store.plan.section import LoadPlan, Section
 from cofire.store.plan.table_rows import TableReader, columns_as_rows, link_rows
 
 # Part of every content hash: raise it when the same tables give another graph.
-PLAN_VERSION = 4
+PLAN_VERSION = 5
 
 
 def load_plan(capture: CaptureDir, *, decoders: bool = True) -> LoadPlan:

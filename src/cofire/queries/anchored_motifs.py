@@ -6,7 +6,7 @@ Each reading is one query that finds the latents by their uids and looks at thei
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cofire.analysis.motifs import Kind, Measure
@@ -15,6 +15,7 @@ from cofire.analysis.motifs.search import Motif, Score
 from cofire.analysis.motifs.sources import rows_of_best
 from cofire.errors import QueryError, StoreError
 from cofire.queries.known import check_latents
+from cofire.queries.library import find_query
 from cofire.queries.motif_sources import measure_property, motif_columns, store_sources
 from cofire.store import Store
 
@@ -29,8 +30,16 @@ UNWIND $latents AS latent
 WITH prefix + toString(latent) AS uid
 MATCH (x:Latent {{uid: uid}})
 MATCH (x)-[r:CO_FIRES]{arrow}(y)
-WHERE r.logOdds >= $least AND coalesce(r.{measure}, $undefined) >= $floor
+WHERE {inside}r.logOdds >= $least AND coalesce(r.{measure}, $undefined) >= $floor
 RETURN x.index AS latent, collect(y.index) AS others, collect(coalesce(r.{measure}, $undefined)) AS scores"""
+# A map finds a latent at once, where ArcadeDB searches a list from end to end; its id is known before it is read.
+_INSIDE = "$inside[elementId(y)] IS NOT NULL AND "
+_IDS = """MATCH (s:Sae {uid: $sae, status: 'ready'})
+WITH s.uid + '/' AS prefix
+UNWIND $latents AS latent
+WITH latent, prefix + toString(latent) AS uid
+MATCH (x:Latent {uid: uid})
+RETURN latent, elementId(x) AS id"""
 _HASH = "MATCH (s:Sae {uid: $sae, status: 'ready'}) RETURN s.contentHash AS hash"
 _AT_ONCE = 2_000
 
@@ -113,6 +122,7 @@ class _Reading:
         self._store, self._sae, self._timeout = store, sae, timeout
         self._measure = measure_property(by)
         self._least = _UNDEFINED if min_log_odds is None else min_log_odds
+        self._ids: dict[int, str] = {}
 
     def content(self) -> Any:
         """Return a hash of what the SAE holds; None where no complete one is there."""
@@ -123,19 +133,31 @@ class _Reading:
         """Return all edges of each latent."""
         return self._read(latents, "-", _UNDEFINED)
 
+    def leaves_of(self, latent: int) -> Collection[int]:
+        """Return the latents that co-fire with this one and with none of the others that do."""
+        least = None if self._least == _UNDEFINED else self._least
+        found = find_query("star_at_latent")(
+            self._store, self._timeout, sae=self._sae, index=latent, min_log_odds=least, limit=0
+        )
+        return [row[found.columns.index("index")] for row in found.rows]
+
     def edges_among(self, latents: Collection[int], floor: Score) -> dict[int, Near]:
         """Return, of each latent, the edges to others of them that are `floor` and more."""
-        inside = set(latents)
-        found: dict[int, Near] = {latent: {} for latent in inside}
+        found: dict[int, Near] = {latent: {} for latent in latents}
         # Edges are stored once, from the lower index to the higher.
-        for latent, near in self._read(inside, "->", max(floor, _UNDEFINED)).items():
-            for other in inside & near.keys():
-                found[latent][other] = found[other][latent] = near[other]
+        if new := sorted(found.keys() - self._ids.keys()):
+            self._ids |= dict(self._store.read(_IDS, {"sae": self._sae, "latents": new}, self._timeout).rows)
+        inside = {self._ids[latent]: True for latent in found if latent in self._ids}
+        for latent, near in self._read(found, "->", max(floor, _UNDEFINED), inside).items():
+            for other, score in near.items():
+                found[latent][other] = found[other][latent] = score
         return found
 
-    def _read(self, latents: Collection[int], arrow: str, floor: float) -> dict[int, Near]:
-        text = _EDGES.format(arrow=arrow, measure=self._measure)
-        given = {"sae": self._sae, "least": self._least, "floor": floor, "undefined": _UNDEFINED}
+    def _read(
+        self, latents: Collection[int], arrow: str, floor: float, inside: Mapping[str, bool] | None = None
+    ) -> dict[int, Near]:
+        text = _EDGES.format(arrow=arrow, measure=self._measure, inside=_INSIDE if inside else "")
+        given = {"sae": self._sae, "least": self._least, "floor": floor, "undefined": _UNDEFINED, "inside": inside}
         found: dict[int, Near] = {latent: {} for latent in latents}
         ordered = sorted(latents)
         for start in range(0, len(ordered), _AT_ONCE):

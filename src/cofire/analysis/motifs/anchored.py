@@ -2,9 +2,9 @@
 
 1. A motif is as strong as its weakest edge. So it is first looked for among edges as strong as the latent's k-th
 strongest, and among weaker ones only where that gives too few.
-2. What is read for that (`Surroundings`): for cliques the edges among the neighbours; for paths and bi-fans all
-edges of the neighbours (and of paths longer than three, of those further on), as latents that co-fire without
-being neighbours in the motif rule it out, however weakly they do.
+2. What is read for that (`Surroundings`): for stars the leaves; for cliques the edges among the neighbours; for paths
+and bi-fans all edges of the neighbours (and of paths longer than three, of those further on), as latents that co-fire
+without being neighbours in the motif rule it out, however weakly they do.
 3. `search` finds the best in that small graph, and drops what can no longer be among them.
 """
 
@@ -21,7 +21,12 @@ Near = dict[int, Score]
 """Latents that a latent co-fires with, and the measure of each pair; -inf where it is undefined."""
 
 # The latent's so many strongest edges make the first tries.
-TRIES: dict[Kind, tuple[int, ...]] = {"star": (), "clique": (100, 300, 600), "path": (10, 30, 100), "bifan": (30, 100)}
+TRIES: dict[Kind, tuple[int, ...]] = {
+    "star": (),
+    "clique": (400, 1000),
+    "path": (1, 3, 10, 30, 100),
+    "bifan": (30, 100),
+}
 MANY = 1_000
 """From so many wanted on, there is one try with all edges."""
 
@@ -31,6 +36,9 @@ class Surroundings(Protocol):
 
     def edges_of(self, latents: Collection[int]) -> dict[int, Near]:
         """Return all edges of each latent."""
+
+    def leaves_of(self, latent: int) -> Collection[int]:
+        """Return the latents that co-fire with this one and with none of the others that do."""
 
     def edges_among(self, latents: Collection[int], floor: Score) -> dict[int, Near]:
         """Return, of each latent, the edges to others of them that are `floor` and more."""
@@ -60,9 +68,9 @@ def motifs_at(
     """
     low, high = checked_sizes(kind, min_size, max_size)
     most = None if high == math.inf else int(high)
-    near = surroundings.edges_of([latent])[latent]
-    for floor in _floors(kind, near, limit):
-        graph = _graph(surroundings, latent, near, kind, high, floor)
+    known = surroundings.edges_of([latent])
+    for floor in _floors(kind, known[latent], limit):
+        graph = _graph(surroundings, latent, known, kind, high, floor)
         if limit == 0:
             found = motifs(graph, kind, min_size=low, max_size=most, at=latent)
             return sorted(found, key=_best_first), False
@@ -86,18 +94,27 @@ def _floors(kind: Kind, near: Near, limit: int) -> Iterator[Score]:
     yield -math.inf
 
 
-def _graph(surroundings: Surroundings, latent: int, near: Near, kind: Kind, high: float, floor: Score) -> CoFiring:
+def _graph(
+    surroundings: Surroundings, latent: int, known: dict[int, Near], kind: Kind, high: float, floor: Score
+) -> CoFiring:
+    """Return what of the graph a try needs; `known` are all edges of some latents, which it adds to."""
+    near = known[latent]
     strong = {x for x, score in near.items() if score >= floor}
     if kind in ("star", "clique"):
-        # A star's leaves must not co-fire at all; a clique without strong edges is not looked for in this try.
-        found = surroundings.edges_among(strong, floor)
-        for x in strong:
+        # A clique without strong edges is not looked for in this try.
+        joined = surroundings.leaves_of(latent) if kind == "star" else strong
+        found: dict[int, Near] = {} if kind == "star" else surroundings.edges_among(strong, floor)
+        for x in joined:
             found.setdefault(x, {})[latent] = near[x]
-        found[latent] = {x: near[x] for x in strong}
-    else:
-        found, further = {latent: near}, strong
-        for _ in range(int(high) - 2 if kind == "path" else 1):
-            more = surroundings.edges_of(further)
-            found |= more
-            further = {y for of in more.values() for y, score in of.items() if score >= floor} - found.keys()
-    return CoFiring({x: set(of) for x, of in found.items()}, found)
+        found[latent] = {x: near[x] for x in joined}
+        return _of(found)
+    reached, further = {latent}, strong
+    for _ in range(int(high) - 2 if kind == "path" else 1):
+        known |= surroundings.edges_of(further - known.keys())
+        reached |= further
+        further = {y for x in further for y, score in known[x].items() if score >= floor} - reached
+    return _of({x: known[x] for x in reached})
+
+
+def _of(edges: dict[int, Near]) -> CoFiring:
+    return CoFiring({x: set(near) for x, near in edges.items()}, edges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from query_worlds import DELETING, LOADING, READY, World, load_world, make_world
 from builders import make_capture, random_arrays
 from cofire import KnowledgeBase, QueryError, StoreError, TimeLimit, WriteRefused
 from cofire.analysis.report.page import COLUMNS
+from cofire.cli import run
 from cofire.pipeline import ingest
 from cofire.queries.library import library
 from cofire.schema.tables import TABLES
 from cofire.settings import load_settings
 from cofire.store import Store
+from servers import Neo4jServer
 
 A, B = READY
 COUNT = "MATCH (n) RETURN count(n) AS n"
@@ -273,3 +276,37 @@ def test_explain_shows_the_plan(store: Store) -> None:
     assert "Sae" in store.explain(query.text, query.bind({}))
     with pytest.raises(QueryError):
         store.explain("MATCH (n RETURN n")
+
+
+def test_a_cluster_is_called_by_its_short_name(
+    kb: KnowledgeBase,
+    store: Store,
+    world: World,
+    neo4j_server: Neo4jServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = (next(c for c, row in world.clusters.items() if row["sae"] == sae) for sae in READY)
+    rename = "MATCH (c:Cluster {uid: $uid}) SET c.uid = $other"
+    for uid in (first, second):
+        store.write([(rename, {"uid": uid, "other": f"{world.clusters[uid]['sae']}/c-both"})])
+    wanted = f"c-both is a cluster of 2 SAEs; give its uid: {', '.join(f'{sae}/c-both' for sae in sorted(READY))}"
+    own = next(c for c, row in world.clusters.items() if row["sae"] == A and c != first)
+    with pytest.raises(QueryError, match=f"^{re.escape(wanted)}$"):
+        kb.query("cluster_card", cluster="c-both")
+    whole, short = kb.query("cluster_card", cluster=own), own.rpartition("/")[2]
+    assert len(whole)
+    pd.testing.assert_frame_equal(kb.query("cluster_card", cluster=short), whole)
+    pd.testing.assert_frame_equal(kb.first_rows("cluster_card", 100, cluster=short)[0], whole)
+    with pytest.raises(QueryError, match=r"^unknown cluster c-none; "):
+        kb.query("cluster_card", cluster="c-none")
+    monkeypatch.setenv("NEO4J_USERNAME", neo4j_server.username)
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_server.password)
+    monkeypatch.setenv("COLUMNS", "400")
+    line = ["query", "run", "densest_clusters", "--store", store.location, "-p", f"sae={A}", "-p", "min_size=2"]
+    assert run([*line, "--format", "json"]) == 0
+    assert f'"{own}"' in capsys.readouterr().out
+    assert run([*line, "--limit", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert f" {short} " in shown
+    assert f"{A}/c-" not in shown

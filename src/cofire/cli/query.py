@@ -12,6 +12,8 @@ from cofire.cli.output import Format, emit, most_rows
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cofire.queries.library import Query
 
 queries = typer.Typer(help="The query library.", no_args_is_help=True)
@@ -72,7 +74,7 @@ def run_query(
     most = most_rows(format, limit)
     with open_knowledge_base(store, timeout, queries) as kb:
         frame, cut = kb.first_rows(name, most, **parameters) if most else (kb.query(name, **parameters), False)
-    emit(frame, format, cut=cut)
+    emit(_short(frame, parameters.get("sae")) if format == "table" else frame, format, cut=cut)
     _notice_own_limit(query, parameters, len(frame), cut=cut)
 
 
@@ -117,6 +119,14 @@ def saes(store: StoreOption = None, format: FormatOption = "table") -> None:  # 
     elif frame.empty:
         notice("the store holds no SAE yet; load one with `cofire ingest CAPTURE --store ...`")
     emit(frame, format)
+
+
+def _short(frame: pd.DataFrame, sae: object) -> pd.DataFrame:
+    """Leave the SAE's uid out of its clusters' names, as it was given; a query takes the short name, too."""
+    if not isinstance(sae, str):
+        return frame
+    prefix = f"{sae}/c-"
+    return frame.map(lambda cell: cell[len(sae) + 1 :] if isinstance(cell, str) and cell.startswith(prefix) else cell)
 
 
 def _notice_own_limit(query: Query, given: Mapping[str, Any], rows: int, *, cut: bool) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cofire.errors import QueryError
-from cofire.queries.known import check_latents, explain_nothing, known_sae
+from cofire.queries.known import check_latents, explain_nothing, full_cluster, known_sae
 from cofire.queries.library import Query, find_query, queries_with
 from cofire.settings import StoreSettings, load_settings
 from cofire.store import open_store
@@ -103,7 +103,8 @@ class KnowledgeBase:
 
         Args:
             name: the query's name; `queries()` lists them.
-            **parameters: the query's parameters; NumPy numbers and arrays will do.
+            **parameters: the query's parameters; NumPy numbers and arrays will do. A `cluster` may be a short name,
+                `c-...`, where one SAE alone has a cluster of that name.
 
         Returns:
             One column for each of the query's columns, of types Int64, Float64, boolean, string, or object for lists.
@@ -314,6 +315,8 @@ class KnowledgeBase:
         # The rows of some of a list's latents would hide that another one does not exist, so this is looked at first.
         if query.trusted and "indices" in bound:
             check_latents(self._store, bound["sae"], bound["indices"], self._timeout)
+        if query.trusted and "cluster" in bound:
+            bound["cluster"] = full_cluster(self._store, bound["cluster"], self._timeout)
         return text, bound
 
     def _iter_query(self, query: Query, parameters: dict[str, Any]) -> Generator[dict[str, Any], None, None]:

@@ -9,12 +9,16 @@ from cofire.errors import QueryError
 from cofire.queries.library import Query, nearest
 from cofire.store import Store
 
-__all__ = ["check_latents", "explain_nothing", "known_sae", "unknown_sae"]
+__all__ = ["check_latents", "explain_nothing", "full_cluster", "known_sae", "unknown_sae"]
 
 _SAES = "MATCH (s:Sae) RETURN s.uid AS uid, s.status AS status, s.nLatents AS latents ORDER BY uid"
 _CLUSTER = """MATCH (c:Cluster {uid: $cluster})
 MATCH (s:Sae) WHERE s.uid = c.sae AND s.status = 'ready'
 RETURN c.uid AS cluster"""
+_SHORT = """MATCH (s:Sae {status: 'ready'})
+WITH s.uid AS sae, s.uid + '/' + $name AS uid
+MATCH (c:Cluster {uid: uid})
+RETURN uid ORDER BY uid"""
 _SHOWN = 10
 
 
@@ -46,6 +50,20 @@ def check_latents(store: Store, sae: str, indices: Sequence[int], timeout: float
     beyond = next((index for index in indices if not 0 <= index < latents), None)
     if beyond is not None:
         raise QueryError(f"latent {beyond} of {sae}: its latents are 0 to {latents - 1}")
+
+
+def full_cluster(store: Store, name: str, timeout: float | None = None) -> str:
+    """Return a cluster's uid, RELEASE/SAE_ID/NAME, where its short name is given, as tables show it; else `name`.
+
+    Raises:
+        QueryError: clusters of several SAEs have that name.
+    """
+    if not name or "/" in name:
+        return name
+    found = [row[0] for row in store.read(_SHORT, {"name": name}, timeout).rows]
+    if len(found) > 1:
+        raise QueryError(f"{name} is a cluster of {len(found)} SAEs; give its uid: {', '.join(found[:_SHOWN])}")
+    return found[0] if found else name
 
 
 def explain_nothing(store: Store, query: Query, bound: dict[str, Any], timeout: float | None = None) -> None:

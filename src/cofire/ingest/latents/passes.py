@@ -21,7 +21,8 @@ from cofire.ingest.latents.bins import BINS
 from cofire.ingest.latents.histograms import fine_histograms
 from cofire.ingest.latents.modes import main_modes
 from cofire.ingest.noise.clear import NoiseFloors
-from cofire.schema.tables import LATENTS
+from cofire.schema.base import filled_columns
+from cofire.schema.tables import LATENT_PARTS, LATENTS
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,11 @@ def latents_table(
         "histogram": pa.ListArray.from_arrays(offsets, pa.array(aligned.ravel()), mask=pa.array(~has_mu)),
         "mu_rule": pa.array(np.where(second.is_mode, "mode", "mean"), pa.string(), mask=~has_mu),
         "clear_firing_count": pa.array(clear_count, mask=~has_floor),
+        # `cofire analyze` fills these.
+        **{column.name: pa.nulls(len(firing_count)) for column in filled_columns(LATENT_PARTS)},
     }
     schema = LATENTS.arrow_schema()
-    made = [columns[f.name] if f.name in columns else nullable(values[f.name], f) for f in schema]
+    made = [columns[f.name].cast(f.type) if f.name in columns else nullable(values[f.name], f) for f in schema]
     return pa.table(made, schema=schema)
 
 

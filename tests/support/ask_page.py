@@ -1,14 +1,16 @@
-"""The worked examples of docs/ask.md."""
+"""The worked examples of docs/ask.md. `python tests/support/ask_page.py STORE` writes their tables anew, from a demo."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any, NamedTuple
 
 from repository import ROOT
 
-PAGE = (ROOT / "docs" / "ask.md").read_text(encoding="utf-8")
+_FILE = ROOT / "docs" / "ask.md"
+PAGE = _FILE.read_text(encoding="utf-8")
 _BLOCK = re.compile(
     r"^## (?P<title>[^\n]+)\n\n```cypher\n(?P<text>.*?)^```\n\n(?P<table>(?:\|[^\n]*\n)+)", re.DOTALL | re.MULTILINE
 )
@@ -50,3 +52,27 @@ def near(written: str, found: str) -> bool:
         return written == found
     a, b = float(written), float(found)
     return abs(a - b) <= max(4.0, 0.1 * abs(a))
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines = [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |\n" for line in lines
+    )
+
+
+def main(store: str) -> None:
+    """Write the tables anew."""
+    from cofire import KnowledgeBase
+
+    page = PAGE
+    with KnowledgeBase(store) as kb:
+        for match in _BLOCK.finditer(PAGE):
+            page = page.replace(match["table"], _table(list(kb.iter(match["text"]))))
+    _FILE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,4 +1,7 @@
-"""The worked examples of docs/ask.md. `python tests/support/ask_page.py STORE` writes their tables anew, from a demo."""
+"""The worked examples of docs/ask.md.
+
+`python tests/support/ask_page.py STORE` writes their tables anew, from the store of a demo.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     lines.insert(1, ["-" * width for width in widths])
     return "".join(
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |\n" for line in lines
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |\n"
+        for line in lines
     )
 
 

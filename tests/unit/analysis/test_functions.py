@@ -65,7 +65,7 @@ def test_by_hand():
     # Member 0 fires most; member 1 fires 4 times, twice with 0 and once with 2; member 2 once, with 1.
     assert found.containment == pytest.approx((2 / 4 + 1) / 2)
     # Alone 2 and 4 as often: mean 3, standard deviation 1; the others have too few tokens either way.
-    assert found.spread is None or found.spread == pytest.approx(1 / 3)
+    assert found.spread == pytest.approx(1 / 3)
     assert found.magnitude_r is None
 
 

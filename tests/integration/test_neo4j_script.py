@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
 
 from servers import ROOT, Neo4jServer, exported, free_port, neo4j_script
 
@@ -18,6 +24,29 @@ def test_the_neo4j_script_uses_a_server_that_is_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@contextlib.contextmanager
+def held(port: int, seconds: float) -> Iterator[None]:
+    """Listen at a port for so long."""
+    until = time.monotonic() + 60
+    while True:  # until the killed server has let go of it
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            break
+        listener.close()
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    listener.listen()
+    timer = threading.Timer(seconds, listener.close)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        listener.close()
+
+
 def test_the_neo4j_script_starts_once_keeps_data_and_stops(tmp_path):
     home, port = tmp_path / "home", free_port()
     assert neo4j_script("status", home).returncode == 1
@@ -30,6 +59,12 @@ def test_the_neo4j_script_starts_once_keeps_data_and_stops(tmp_path):
         server = exported(first.stdout)
         with Neo4jServer(server["NEO4J_URI"], server["NEO4J_USERNAME"], server["NEO4J_PASSWORD"]).open() as store:
             store.write([("CREATE (:X)", {})])
+        # Killed, it is found where it was, though its last thread keeps the port for a while (here: a socket does).
+        os.kill(int((home / "server.pid").read_text()), signal.SIGKILL)
+        with held(port, 5):
+            assert neo4j_script("start", home, port).stdout == first.stdout
+        with Neo4jServer(server["NEO4J_URI"], server["NEO4J_USERNAME"], server["NEO4J_PASSWORD"]).open() as store:
+            assert store.read("MATCH (x:X) RETURN count(x)").rows == [(1,)]
     finally:
         stopped = neo4j_script("stop", home)
     assert stopped.returncode == 0

@@ -13,7 +13,7 @@ from cofire.errors import ConflictError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import table_infos
 from cofire.ingest.count import count, counted_from
-from cofire.ingest.count_tokens import tokens_current
+from cofire.ingest.count_tokens import tokens_from
 from cofire.ingest.edges.settings import CountSettings
 from cofire.ingest.pairs.engine import Engine
 from cofire.schema.analyses import AnalysisSettings
@@ -140,7 +140,7 @@ def _refuse_to_change(
     infos = table_infos(capture)
     made_from = counted_from(capture, counting)
     stale = EDGES.name in infos and infos[EDGES.name].made_from != made_from
-    stale |= TOKENS.name in infos and not tokens_current(capture, made_from)
+    stale |= TOKENS.name in infos and infos[TOKENS.name].made_from != tokens_from(made_from)
     if (stale or is_stale(capture, analysing)) and holds(store, capture.uid):
         raise ConflictError(
             f"{store.location} holds {capture.uid}, and the tables in {capture.tables} were made with other settings "

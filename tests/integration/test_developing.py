@@ -50,9 +50,8 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
 
 
 def cofire(copied: tuple[Path, set[str]], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cofire.cli", *arguments]
     code = "import sys; from cofire.cli import main; sys.argv[0] = 'cofire'; main()"
-    command[1:3] = ["-c", code]
+    command = [sys.executable, "-c", code, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(copied[0] / "src"), "COLUMNS": "400"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -92,6 +92,62 @@ def test_motifs_around_a_hub_are_the_best_with_every_limit(store: Store) -> None
             assert more == (len(wanted) > limit)
 
 
+@pytest.mark.parametrize("by", ["phi", "decoder_cosine", "count"])
+def test_motifs_around_a_latent_of_a_range_of_sizes_by_a_measure_that_may_be_null(store: Store, by: Any) -> None:
+    load(store, make_world(21, 12, 0.5))
+    undefined = 0
+    for kind, low, high in (("clique", 3, 5), ("path", 3, 4), ("star", 3, None), ("bifan", 4, 4)):
+        bounds: dict[str, Any] = {"min_size": low, "max_size": high}
+        whole = list(stream_motifs(store_sources(store, sae=READY[0], by=by), kind, **bounds))
+        for index in range(12):
+            knows = {"star": slice(0, 1), "path": slice(0, None, None)}.get(kind, slice(None))
+            wanted = {
+                motif.members: motif.score
+                for _, motif in whole
+                if index in ((motif.members[0], motif.members[-1]) if kind == "path" else motif.members[knows])
+            }
+            for limit in (0, 3):
+                found, more = store_motifs_at(store, READY[0], index, kind, by=by, limit=limit, **bounds)
+                scores = [motif.score for motif in found]
+                one_way = {min(m.members, m.members[::-1]) if kind == "path" else m.members: m.score for m in found}
+                assert more == (0 < limit < len(wanted))
+                assert len(one_way) == len(found) == (min(limit, len(wanted)) if limit else len(wanted))
+                assert one_way.items() <= wanted.items()
+                best = sorted(wanted.values(), key=lambda score: (score is None, -(score or 0)))
+                assert scores == best[: len(scores)]
+                undefined += scores.count(None)
+    assert undefined or by == "count"
+
+
+@pytest.mark.parametrize("kind", ["star", "clique", "path", "bifan"])
+def test_an_sae_that_is_replaced_while_a_latent_s_surroundings_are_read(
+    store: Store, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process puts a version with other edges in its place between two readings."""
+    load(store, make_world(22, 9, 0.5))
+    other = make_world(23, 9, 0.9)
+    read, calls = store.read, 0
+
+    def disturbed(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # the hash and the latent's own edges have been read
+            store.write([("MATCH (:Latent {sae: $uid})-[r:CO_FIRES]-() DELETE r", {"uid": READY[0]})])
+            edges = [[f"{sae}/{a}", f"{sae}/{b}", row] for (sae, a, b), row in other.edges.items() if sae == READY[0]]
+            text = (
+                "UNWIND $rows AS row MATCH (a:Latent {uid: row[0]}) WITH row, a MATCH (b:Latent {uid: row[1]}) "
+                "CREATE (a)-[r:CO_FIRES]->(b) SET r = row[2]"
+            )
+            store.write([(text, {"rows": edges})])
+            store.write([("MATCH (s:Sae {uid: $uid}) SET s.contentHash = 'another'", {"uid": READY[0]})])
+        return read(*given)
+
+    monkeypatch.setattr(store, "read", disturbed)
+    with pytest.raises(StoreError, match=r"was replaced or deleted .*; search again"):
+        store_motifs_at(store, READY[0], 0, kind, min_size=3 if kind != "bifan" else 4)
+    assert calls > 3
+
+
 def test_motifs_in_python(store: Store, neo4j_server: Neo4jServer) -> None:
     load(store, make_world(22, 9, 0.5))
     login = {"username": neo4j_server.username, "password": neo4j_server.password} if store.kind == "neo4j" else {}
@@ -113,9 +169,15 @@ def test_motifs_in_python(store: Store, neo4j_server: Neo4jServer) -> None:
             ({"at": "rel/layer_1/width_16K/0"}, r"^unknown SAE rel/layer_1/width_16K \(did you mean"),
             ({"at": READY[0]}, "is no latent; give the SAE's uid and the index"),
             ({"at": uid, "sae": READY[0]}, "names the SAE too"),
+            ({"at": uid, "by": "pmi"}, "^by is 'pmi'; give one of log_odds, count"),
+            ({"by": "logodds"}, "^by is 'logodds'; give one of"),
+            ({"min_log_odds": float("nan")}, "^min_log_odds is NaN"),
+            ({"min_log_odds": "2"}, "^min_log_odds is '2'"),
+            ({"limit": -1}, "^limit is -1"),
+            ({"kind": "ring"}, "^kind is 'ring'; give one of star, clique, path, bifan"),
         ):
             with pytest.raises(QueryError, match=message):
-                kb.motifs("clique", **wrong)
+                kb.motifs(**{"kind": "clique", **wrong})
         with pytest.raises(QueryError, match="cliques_at_latent is no query any more; ask `cofire motifs --at"):
             kb.query("cliques_at_latent", sae=READY[0], index=0)
 

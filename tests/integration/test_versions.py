@@ -60,7 +60,9 @@ def test_migration_makes_what_a_load_of_today_makes(
 ) -> None:
     monkeypatch.setattr(versions, "ROWS", 7)
     steps: list[int] = []
-    assert [m.to for m in migrate(store, lambda m: steps.append(m.to))] == [2, 3, 4]
+    told: list[tuple[str, int, int]] = []
+    assert [m.to for m in migrate(store, lambda m: steps.append(m.to), lambda *what: told.append(what))] == [2, 3, 4]
+    assert told[-1] == ("version 4", 25, 25)
     assert steps == [2, 3, 4]
     assert dump_graph(store) == version_1
     assert migrate(store) == []

@@ -1,7 +1,8 @@
-"""What cofire at 0fcbf4a made of the tiny model in shared/failing/kit: captures, their store, answers to every query.
+"""What cofire at commit 0fcbf4a made of a tiny GPT-2 and a tiny SAE: captures, their store, answers to every query.
 
 tests/data/before has three captures of 1,600 tokens (kept: activations stored, counted: --no-keep, imported), each
 counted and analysed, the embedded store that all three were loaded into, and the rows of every query of that library.
+They are not to be made again: that commit made them. A later format gets a folder of its own.
 """
 
 from __future__ import annotations

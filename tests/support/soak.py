@@ -1,8 +1,8 @@
 """`scripts/soak PART`: what needs more runs than the suite can do. It goes on where it was stopped.
 
 A part is a few rounds of some tests, each round with moments and worlds of its own. What has passed is written
-down in .cache/soak/PART.jsonl, with the commit; a round that failed is run again. `scripts/soak` alone says how far
-each part is.
+down in .cache/soak/PART.jsonl, with the code; a round that failed, or passed with other code, is run again.
+`scripts/soak` alone says how far each part is.
 """
 
 from __future__ import annotations
@@ -101,16 +101,24 @@ def _record(name: str) -> Path:
     return ROOT / ".cache" / "soak" / f"{name}.jsonl"
 
 
+def _code() -> str:
+    """The Git tree of src, with a plus where it was changed since: rounds of other code do not count."""
+    tree = _git("rev-parse", "HEAD:src")[:12]
+    return tree + ("+" if _git("status", "--porcelain", "src") else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def _passed(name: str) -> set[int]:
-    file = _record(name)
+    file, code = _record(name), _code()
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return {one["round"] for one in map(json.loads, lines) if one["passed"]}
+    return {one["round"] for one in map(json.loads, lines) if one["passed"] and one["code"] == code}
 
 
 def _run(name: str, part: Part) -> int:
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    code, commit = _code(), _git("describe", "--always", "--dirty")
     failed = 0
     for number in range(1, part.rounds + 1):
         if number in _passed(name):
@@ -133,6 +141,7 @@ def _run(name: str, part: Part) -> int:
             "tests": int(passed[1]) if passed else 0,
             "minutes": round((time.monotonic() - begun) / 60, 2),
             "commit": commit,
+            "code": code,
             "date": dt.datetime.now(dt.UTC).date().isoformat(),
         }
         _record(name).parent.mkdir(parents=True, exist_ok=True)

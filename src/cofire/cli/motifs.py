@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from cofire.store import Store
 
 
+AROUND = 100
+"""Motifs around a latent that are printed where nobody says how many: a busy one has millions."""
+
+
 def motifs(
     kind: Annotated[
         Kind,
@@ -74,17 +78,18 @@ def motifs(
         int | None,
         typer.Option(
             min=0,
-            help="Print the so many best, best first; 0 prints all as they are found.",
-            show_default="50 as a table, 0 otherwise",
+            help="Print the so many best, best first; 0 prints all, of whole graphs as they are found.",
+            show_default="50 as a table, 100 with --at, 0 otherwise",
         ),
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",  # noqa: A002 - the contract's name
 ) -> None:
     """Find the motifs of whole co-firing graphs, or around one latent, from counted captures or a store.
 
-    With --limit 0 each motif is printed as it is found, in ascending order of its latents, and Ctrl-C keeps what was
-    printed; otherwise the best are printed at the end, those whose score is undefined on an edge last. Memory grows
-    with the edges of one SAE and with --limit, not with the number of motifs.
+    With --limit 0 each motif of a whole graph is printed as it is found, in ascending order of its latents, and Ctrl-C
+    keeps what was printed; otherwise, and with --at, the best are printed at the end, those whose score is undefined on
+    an edge last. Memory grows with the edges of one SAE and with --limit, not with the number of motifs; with --at and
+    --limit 0 with that, too.
     """
     from cofire.analysis.motifs.search import checked_sizes
     from cofire.analysis.motifs.sources import MotifSearch, capture_motif_counts, capture_sources, searches_over
@@ -103,9 +108,10 @@ def motifs(
         )
     if at is not None and min_z is not None:
         raise InputError("--min-z is about the motifs of a whole graph; leave it out, or --at")
+    most = AROUND if limit is None and at is not None and format != "table" else most_rows(format, limit)
     if at is not None and not named:
         with open_to_read(store) as opened:
-            _print_around(opened, at, kind, low, high, by, min_log_odds, most_rows(format, limit), format)
+            _print_around(opened, at, kind, low, high, by, min_log_odds, most, format)
         return
     with nullcontext() if named else open_to_read(store) as opened:
         if opened is None:
@@ -124,7 +130,7 @@ def motifs(
             for search in searches:
                 if not search.sizes:
                     notice(f"{search.source.sae}: no size of {kind} has z >= {min_z:g} against rewired graphs")
-        _print(searches, kind, by, most_rows(format, limit), format)
+        _print(searches, kind, by, most, format)
 
 
 def _source_of(uid: str, index: int, captures: Sequence[CaptureDir], sources: Sequence[MotifSource]) -> MotifSource:

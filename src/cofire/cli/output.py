@@ -126,7 +126,7 @@ def write_stream(rows: Iterable[Row], types: Mapping[str, str], format: Format) 
 
     Args:
         rows: values in the order of the columns; plain Python values.
-        types: the columns' types by name: string, integer, float or list<integer>.
+        types: the columns' types by name: string, integer, float, list<integer> or list<list<string>>.
         format: csv and json go out row by row, parquet in row groups, table as tables of 50 rows.
     """
     rows = (tuple(map(_known, row)) for row in rows)
@@ -163,7 +163,7 @@ def _stream_csv(rows: Iterable[Row], names: list[str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     for row in _flushed(rows):
-        writer.writerow([json.dumps(cell) if isinstance(cell, list) else cell for cell in row])
+        writer.writerow([json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell for cell in row])
 
 
 def _stream_json(rows: Iterable[Row], names: list[str]) -> None:
@@ -183,6 +183,7 @@ def _stream_parquet(rows: Iterable[Row], types: Mapping[str, str]) -> None:
     import pyarrow.parquet as pq
 
     arrow = {"string": pa.string(), "integer": pa.int64(), "float": pa.float64(), "list<integer>": pa.list_(pa.int64())}
+    arrow["list<list<string>>"] = pa.list_(pa.list_(pa.string()))
     schema = pa.schema([(name, arrow[kind]) for name, kind in types.items()])
     with pq.ParquetWriter(sys.stdout.buffer, schema) as writer:
         for block in _blocks(rows, PARQUET_ROWS):

@@ -74,7 +74,8 @@ def run_query(
     most = most_rows(format, limit)
     with open_knowledge_base(store, timeout, queries) as kb:
         frame, cut = kb.first_rows(name, most, **parameters) if most else (kb.query(name, **parameters), False)
-    emit(_short(frame, parameters.get("sae")) if format == "table" else frame, format, cut=cut)
+    shown = _short(frame, parameters.get("sae")) if format == "table" and query.trusted else frame
+    emit(shown, format, cut=cut)
     _notice_own_limit(query, parameters, len(frame), cut=cut)
 
 

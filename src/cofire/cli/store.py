@@ -43,7 +43,8 @@ def migrate(
             for step in steps:
                 notice(f"to version {step.to}: {step.description}")
         else:
-            migrate_store(target, lambda step: notice(f"to version {step.to}: {step.description}"))
+            with stages(target.location) as progress:
+                migrate_store(target, lambda step: notice(f"to version {step.to}: {step.description}"), progress)
         state = "is empty" if found is None else f"has schema version {found if dry_run else VERSION}"
         notice(f"{target.location} {state}{'' if steps else '; there is nothing to do'}")
 

@@ -99,7 +99,7 @@ def motif_frame_at(
 
     found, more = store_motifs_at(store, sae, latent, kind, by=by, **how)
     types, named = motif_columns(by), [(sae, motif) for motif in found]
-    rows = rows_of_best(named, store_sources(store, sae=sae)) if found else []
+    rows = rows_of_best(named, store_sources(store, sae=sae, timeout=how.get("timeout"))) if found else []
     return typed_frame(list(types), list(types.values()), rows), more
 
 
@@ -149,14 +149,14 @@ class _Reading:
             self._ids |= dict(self._store.read(_IDS, {"sae": self._sae, "latents": new}, self._timeout).rows)
         inside = {self._ids[latent]: True for latent in found if latent in self._ids}
         for latent, near in self._read(found, "->", max(floor, _UNDEFINED), inside).items():
-            for other, score in near.items():
-                found[latent][other] = found[other][latent] = score
+            for other in near.keys() & found.keys():
+                found[latent][other] = found[other][latent] = near[other]
         return found
 
     def _read(
         self, latents: Collection[int], arrow: str, floor: float, inside: Mapping[str, bool] | None = None
     ) -> dict[int, Near]:
-        text = _EDGES.format(arrow=arrow, measure=self._measure, inside=_INSIDE if inside else "")
+        text = _EDGES.format(arrow=arrow, measure=self._measure, inside="" if inside is None else _INSIDE)
         given = {"sae": self._sae, "least": self._least, "floor": floor, "undefined": _UNDEFINED, "inside": inside}
         found: dict[int, Near] = {latent: {} for latent in latents}
         ordered = sorted(latents)

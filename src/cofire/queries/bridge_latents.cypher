@@ -1,7 +1,7 @@
 // name: bridge_latents
 // description: The latents of one cluster that co-fire with latents of other clusters, those with the most such links
 //   first: the bridges out of the cluster.
-// param cluster: string - uid of the cluster
+// param cluster: string - uid of the cluster (cofire takes its last part, c-..., too, where one SAE alone has it)
 // param min_log_odds: float or null = null - leave out links below it; null for no bound
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all
 // returns index: integer - the latent's index

@@ -1,6 +1,6 @@
 // name: cluster_card
 // description: The members of one cluster with their roles and tokens, strongest first.
-// param cluster: string - uid of the cluster
+// param cluster: string - uid of the cluster (cofire takes its last part, c-..., too, where one SAE alone has it)
 // returns index: integer - the latent's index
 // returns role: string - hub or spoke in a hub_and_spoke cluster, else core or member
 // returns strength: float - sum of its positive log_odds to the other members

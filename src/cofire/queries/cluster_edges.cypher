@@ -1,6 +1,6 @@
 // name: cluster_edges
 // description: The co-firing pairs inside one cluster, strongest first.
-// param cluster: string - uid of the cluster
+// param cluster: string - uid of the cluster (cofire takes its last part, c-..., too, where one SAE alone has it)
 // returns a: integer - the lower index
 // returns b: integer - the higher index
 // returns count: integer - tokens on which both fire

@@ -1,7 +1,7 @@
 // name: cluster_neighbours
 // description: The clusters that co-firing latents link with one cluster, most links first, with the strongest link of
 //   each.
-// param cluster: string - uid of the cluster
+// param cluster: string - uid of the cluster (cofire takes its last part, c-..., too, where one SAE alone has it)
 // param min_log_odds: float or null = null - leave out links below it; null for no bound
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all
 // returns neighbour: string - uid of the other cluster

@@ -1,7 +1,7 @@
 // name: cluster_numbers
 // description: Everything that is known of one cluster: its level, structure and function. A z compares the number
 //   before it with null clusters of equal size, from the SAE's graph rewired and clustered again.
-// param cluster: string - uid of the cluster
+// param cluster: string - uid of the cluster (cofire takes its last part, c-..., too, where one SAE alone has it)
 // returns size: integer - latents in it
 // returns level: integer - 0 for the finest level; higher is coarser
 // returns parent: string or null - uid of the cluster that holds it at the next coarser level where it grows

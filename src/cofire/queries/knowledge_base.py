@@ -240,18 +240,19 @@ class KnowledgeBase:
 
         Raises:
             InputError: the sizes do not fit the kind.
-            QueryError: the SAE, the release or the latent is unknown; or `at` and an SAE or a release are given.
+            QueryError: the SAE, the release or the latent is unknown; an argument is of the wrong type or none of its
+                choices; or `at` and an SAE or a release are given.
         """
         from cofire.queries.anchored_motifs import motif_frame_at, parse_latent
-        from cofire.queries.motif_sources import motif_frame
+        from cofire.queries.motif_sources import checked_search, motif_frame
 
-        bounds: dict[str, Any] = {"min_size": min_size, "max_size": max_size, "limit": limit}
+        how = checked_search(kind, by=by, min_log_odds=min_log_odds, limit=limit)
+        how |= {"min_size": min_size, "max_size": max_size, "timeout": self._timeout}
         if at is None:
-            return motif_frame(self._store, kind, sae=sae, release=release, by=by, min_log_odds=min_log_odds, **bounds)
+            return motif_frame(self._store, sae=sae, release=release, **how)
         if sae is not None or release is not None:
             raise QueryError("`at` names the SAE too; leave out `sae` and `release`")
-        bounds |= {"by": by, "min_log_odds": min_log_odds, "timeout": self._timeout}
-        return motif_frame_at(self._store, *parse_latent(at), kind, **bounds)[0]
+        return motif_frame_at(self._store, *parse_latent(at), **how)[0]
 
     def saes(self) -> pd.DataFrame:
         """Return every SAE whose load is complete, one row each: uid, what it reads, its counts (query `saes`)."""

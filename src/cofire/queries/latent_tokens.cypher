@@ -9,7 +9,7 @@
 // returns count: integer - firings of the latent on it
 // returns share: float - count / firings of the latent
 // returns lift: float or null - share / share of the token among all counted tokens
-// returns score: float or null - how distinctive the token is for it (signed G^2, in nats)
+// returns score: float or null - how distinctive the token is for it (signed G^2)
 
 MATCH (s:Sae {uid: $sae, status: 'ready'})
 WITH s.uid + '/' + toString($index) AS uid

@@ -12,7 +12,7 @@
 // returns count: integer - firings of the latent on it
 // returns share: float - count / firings of the latent
 // returns lift: float or null - share / share of the token among all counted tokens
-// returns score: float or null - how distinctive the token is for it (signed G^2, in nats)
+// returns score: float or null - how distinctive the token is for it (signed G^2)
 // returns firing_count: integer - tokens on which the latent fires
 // returns cluster: string or null - uid of its cluster
 // returns distinctive_tokens: list<string> or null - the tokens most distinctive of it

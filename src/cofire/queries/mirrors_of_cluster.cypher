@@ -1,6 +1,6 @@
 // name: mirrors_of_cluster
 // description: The clusters of other SAEs that are the same as one cluster, best first.
-// param cluster: string - uid of the cluster
+// param cluster: string - uid of the cluster (cofire takes its last part, c-..., too, where one SAE alone has it)
 // param limit: integer 0.. = 0 - at most so many rows, 0 for all
 // returns other_sae: string - uid of the other SAE
 // returns layer: integer or null - layer that it reads

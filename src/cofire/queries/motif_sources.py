@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from cofire.analysis.motifs import Kind, Measure
 from cofire.analysis.motifs.search import Motif, checked_sizes
@@ -33,6 +33,7 @@ from cofire.analysis.motifs.sources import (
 from cofire.errors import QueryError, StoreError
 from cofire.queries.known import unknown_sae
 from cofire.queries.library import nearest
+from cofire.queries.value_types import ValueType, check_value
 from cofire.schema.relationships import CO_FIRES
 from cofire.store import Store
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "best_motifs",
     "capture_sources",
+    "checked_search",
     "measure_property",
     "motif_columns",
     "motif_frame",
@@ -79,6 +81,7 @@ def store_sources(
     release: str | None = None,
     by: Measure = "log_odds",
     min_log_odds: float | None = None,
+    timeout: float | None = None,
 ) -> list[MotifSource]:
     """Return the sources of a store's ready SAEs, in the order of their uids.
 
@@ -88,12 +91,13 @@ def store_sources(
         release: only the SAEs of this release.
         by: the measure that scores the motifs.
         min_log_odds: edges below it do not count as co-firing; None for no bound.
+        timeout: seconds for each look into the store, a whole stream of edges too.
 
     Raises:
         QueryError: no such SAE or release, or its load is not complete.
         StoreError: the store failed; raised by reading a source when its SAE was replaced or deleted since.
     """
-    ready = store.read(_READY).rows
+    ready = store.read(_READY, {}, timeout).rows
     chosen = [row for row in ready if sae in (None, row[0]) and release in (None, row[1])]
     if not chosen:
         if sae is not None and sae not in [row[0] for row in ready]:
@@ -106,8 +110,8 @@ def store_sources(
         MotifSource(
             uid,
             int(edges or 0),
-            partial(_edges, store, uid, by, min_log_odds, content, edges),
-            partial(_names, store, uid),
+            partial(_edges, store, uid, by, min_log_odds, content, edges, timeout),
+            partial(_names, store, uid, timeout),
         )
         for uid, _, content, edges in chosen
     ]
@@ -133,11 +137,17 @@ def store_motif_counts(store: Store, sources: Sequence[MotifSource]) -> dict[str
 
 
 def _edges(
-    store: Store, sae: str, by: Measure, min_log_odds: float | None, content: str | None, edges: int | None
+    store: Store,
+    sae: str,
+    by: Measure,
+    min_log_odds: float | None,
+    content: str | None,
+    edges: int | None,
+    timeout: float | None,
 ) -> Iterator[Edge]:
     found = 0
     wanted = f"{_EDGES}r.{measure_property(by)} AS value"
-    for _, (a, b, value) in store.stream(wanted, {"sae": sae, "least": min_log_odds}):
+    for _, (a, b, value) in store.stream(wanted, {"sae": sae, "least": min_log_odds}, timeout):
         yield int(a), int(b), value
         found += 1
     # A stream is no snapshot: an SAE that goes, or is put in place again, gives no edges or a part of them.
@@ -147,12 +157,26 @@ def _edges(
         raise StoreError(f"{sae} was replaced or deleted in {store.location} meanwhile; search again")
 
 
-def _names(store: Store, sae: str, latents: Sequence[int] | None) -> Names:
+def _names(store: Store, sae: str, timeout: float | None, latents: Sequence[int] | None) -> Names:
     given: dict[str, Any] = {"sae": sae, "n": N_TOKENS}
     if latents is None:
-        return {latent: tokens or [] for _, (latent, tokens) in store.stream(_ALL_NAMES, given)}
-    rows = store.read(_NAMES, {**given, "latents": list(latents)}).rows
+        return {latent: tokens or [] for _, (latent, tokens) in store.stream(_ALL_NAMES, given, timeout)}
+    rows = store.read(_NAMES, {**given, "latents": list(latents)}, timeout).rows
     return {latent: tokens or [] for latent, tokens in rows}
+
+
+def checked_search(kind: str, *, by: str, min_log_odds: float | None, limit: int) -> dict[str, Any]:
+    """Return what a user of Python gave for a search, checked.
+
+    Raises:
+        QueryError: a value is of the wrong type, out of bounds, NaN or none of the choices.
+    """
+    return {
+        "kind": check_value(kind, ValueType("string", choices=get_args(Kind)), "kind"),
+        "by": check_value(by, ValueType("string", choices=get_args(Measure)), "by"),
+        "min_log_odds": check_value(min_log_odds, ValueType("float", nullable=True), "min_log_odds"),
+        "limit": check_value(limit, ValueType("integer", low=0), "limit"),
+    }
 
 
 def motif_columns(by: Measure) -> dict[str, str]:
@@ -232,6 +256,7 @@ def motif_frame(
     min_size: int | None = None,
     max_size: int | None = None,
     limit: int = 100,
+    timeout: float | None = None,
 ) -> pd.DataFrame:
     """Return the best motifs of the whole graphs of SAEs as a table (`cofire.analysis.motifs.sources.COLUMNS`).
 
@@ -245,13 +270,14 @@ def motif_frame(
         min_size: as `best_motifs`.
         max_size: as `best_motifs`.
         limit: at most so many, 0 for all.
+        timeout: as `store_sources`.
 
     Raises:
         InputError, QueryError, StoreError: as `store_sources` and `best_motifs`.
     """
     from cofire.queries.frames import typed_frame
 
-    sources = store_sources(store, sae=sae, release=release, by=by, min_log_odds=min_log_odds)
+    sources = store_sources(store, sae=sae, release=release, by=by, min_log_odds=min_log_odds, timeout=timeout)
     found, _ = best_motifs(sources, kind, limit=limit or sys.maxsize, min_size=min_size, max_size=max_size)
     types = motif_columns(by)
     return typed_frame(list(types), list(types.values()), rows_of_best(found, sources))

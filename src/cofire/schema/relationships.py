@@ -100,7 +100,7 @@ FIRES_ON = Relationship(
         Property("count", "integer", "Firings of the latent on the token."),
         Property("share", "float", "count / firingCount of the latent."),
         Property("lift", "float", "share / share of the token among all counted tokens."),
-        Property("score", "float", "How distinctive the token is for the latent: signed G^2, in nats."),
+        Property("score", "float", "How distinctive the token is for the latent: signed G^2."),
     ),
 )
 

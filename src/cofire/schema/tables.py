@@ -181,7 +181,7 @@ TOKENS = Table(
         Column(
             "score",
             "float64",
-            "How distinctive the token is: the evidence, in nats, that the latent fires on it more often (positive) or "
+            "How distinctive the token is: the evidence that the latent fires on it more often (positive) or "
             "less (negative) than on others: G^2 of Dunning (1993), signed.",
         ),
     ),

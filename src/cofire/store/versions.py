@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cofire.common.progress import Progress, StageProgress
 from cofire.errors import QueryError, SchemaError, StoreError, TimeLimit
 from cofire.ingest.latents.top_tokens import evidence
 from cofire.schema.cypher import ddl, neo4j_ddl
@@ -50,12 +51,12 @@ class Migration:
     Attributes:
         to: the version that the store has afterwards.
         description: what it does, as the user reads it.
-        run: does it; may be run again after it was killed half way.
+        run: does it, calling progress with (rows done, rows in all); may be run again after it was killed half way.
     """
 
     to: int
     description: str
-    run: Callable[[Store], None]
+    run: Callable[[Store, Progress], None]
 
 
 def found_version(store: Store) -> int | None:
@@ -128,12 +129,15 @@ def ensure_schema(store: Store) -> None:
         _record(store, VERSION)
 
 
-def migrate(store: Store, progress: Callable[[Migration], None] | None = None) -> list[Migration]:
+def migrate(
+    store: Store, progress: Callable[[Migration], None] | None = None, tell: StageProgress | None = None
+) -> list[Migration]:
     """Bring a store to the present schema version; one that is there already is left alone.
 
     Args:
         store: a store opened with `any_version`.
         progress: called before each step.
+        tell: called with (what is changed, rows done, rows in all).
 
     Returns:
         The steps that were taken.
@@ -150,7 +154,7 @@ def migrate(store: Store, progress: Callable[[Migration], None] | None = None) -
     for step in steps:
         if progress is not None:
             progress(step)
-        step.run(store)
+        step.run(store, partial(tell or (lambda _stage, _done, _total: None), f"version {step.to}"))
         _record(store, step.to)
     return steps
 
@@ -167,7 +171,7 @@ def _record(store: Store, version: int) -> None:
     store.write([(_RECORD, {"version": version, "cofire": metadata.version("cofire")})])
 
 
-def _to_2(store: Store) -> None:
+def _to_2(store: Store, _progress: Progress) -> None:
     _indexes(store)
     store.write(
         [
@@ -197,27 +201,34 @@ def _add_words(uid: str, run: Run) -> int:
     return len(rows)
 
 
-def _to_3(store: Store) -> None:
+def _to_3(store: Store, _progress: Progress) -> None:
     _indexes(store)
     store.write([("MATCH (c:Cluster) WHERE c.level IS NULL SET c.level = 0", {})])
 
 
-def _to_4(store: Store) -> None:
-    for uid, tokens in store.read("MATCH (s:Sae) RETURN s.uid, s.tokens ORDER BY s.uid", {}).rows:
-        while store.transact(partial(_add_scores, uid, tokens or 0)):
-            pass
+def _to_4(store: Store, progress: Progress) -> None:
+    saes = store.read("MATCH (s:Sae) RETURN s.uid, s.tokens, s.nLatents ORDER BY s.uid", {}).rows
+    done, total = 0, sum(latents or 0 for _, _, latents in saes)
+    for uid, tokens, latents in saes:
+        for start in range(0, latents or 0, ROWS):
+            some = list(range(start, min(start + ROWS, latents)))
+            store.transact(partial(_add_scores, uid, tokens or 0, some))
+            done += len(some)
+            progress(done, total)
 
 
-def _add_scores(uid: str, tokens: int, run: Run) -> int:
-    """Give some latents their distinctive tokens, and their FIRES_ON the scores; returns how many latents."""
-    text = """MATCH (a:Latent) WHERE a.sae = $uid AND a.distinctiveTokens IS NULL
-WITH a LIMIT $limit
+def _add_scores(uid: str, tokens: int, some: list[int], run: Run) -> None:
+    """Give some latents, those that have none, their distinctive tokens, and their FIRES_ON the scores."""
+    text = """UNWIND $some AS latent
+WITH $uid + '/' + toString(latent) AS uid
+MATCH (a:Latent {uid: uid}) WHERE a.distinctiveTokens IS NULL
+WITH a
 OPTIONAL MATCH (a)-[f:FIRES_ON]->(t:Token)
 WITH a, f, t ORDER BY t.token
 RETURN a.uid, a.firingCount, a.label, a.topTokens,
        collect(CASE WHEN f IS NOT NULL THEN [t.uid, t.text, f.count, f.share / f.lift] END)"""
     latents, links = [], []
-    for latent, firings, label, top, tokens_of in run(text, {"uid": uid, "limit": ROWS}).rows:
+    for latent, firings, label, top, tokens_of in run(text, {"uid": uid, "some": some}).rows:
         # lift = share / (of_token / tokens)
         of_token = [round(tokens * share) for _, _, _, share in tokens_of]
         count = np.array([count for _, _, count, _ in tokens_of], np.int64)
@@ -235,7 +246,6 @@ RETURN a.uid, a.firingCount, a.label, a.topTokens,
         "UNWIND $rows AS row MATCH (a:Latent {uid: row[0]}) SET a.distinctiveTokens = row[1], a.words = row[2]",
         {"rows": latents},
     )
-    return len(latents)
 
 
 MIGRATIONS = (

@@ -169,7 +169,7 @@ def test_a_capture_without_weights_and_text(tmp_path):
     assert set(pictures) >= PICTURES
     assert "as the decoder&#39;s weights are not known" in text
     assert "The capture has no text" in text
-    assert Page(text).text.count("no tokens") == 4
+    assert Page(text).text.count("no distinctive token") == 4
 
 
 def test_a_capture_without_activations_says_so(capture, tmp_path):

@@ -20,7 +20,7 @@ from cofire.analysis.motifs.sources import capture_sources
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table, save_tables, table_infos
 from cofire.ingest.count import CountSettings, count
-from cofire.queries.motif_sources import stream_motifs
+from cofire.queries.motif_sources import motif_columns, stream_motifs
 from cofire.schema.tables import MOTIF_COUNTS, TOKENS
 
 
@@ -75,6 +75,17 @@ def test_motifs_around_a_latent_of_a_capture(captures: list[CaptureDir], run: An
         assert said in error
 
 
+def test_an_import_without_tokens_is_searched(tmp_path: Path, run: Any) -> None:
+    arrays = random_arrays(0, n_latents=14)
+    del arrays["token"], arrays["token_text"]
+    capture = make_capture(tmp_path, arrays)
+    count(capture, CountSettings(edges="all", min_count=1))
+    out, _ = run(str(capture.path), "--kind", "path", "--min-size", "3", "--format", "json")
+    rows = json.loads(out)
+    assert len(rows) > 20
+    assert all(row["member_tokens"] == [[], [], []] for row in rows)
+
+
 def test_the_command_prints_the_same_in_every_format(captures: list[CaptureDir], run: Any) -> None:
     paths = [str(capture.path) for capture in captures]
     options = ["--kind", "path", "--min-size", "3", "--by", "count", "--min-log-odds", "0.1"]
@@ -91,6 +102,11 @@ def test_the_command_prints_the_same_in_every_format(captures: list[CaptureDir],
     rows = list(csv.reader(io.StringIO(out)))
     assert rows[0] == ["sae", "kind", "size", "score", "members", "member_tokens"]
     assert [(r[0], r[1], int(r[2]), int(r[3]), json.loads(r[4]), json.loads(r[5])) for r in rows[1:]] == wanted
+    # Streamed and at once, CSV is the same to the byte.
+    some, _ = run(*paths, *options, "--format", "csv", "--limit", "5")
+    streamed = out.splitlines(keepends=True)
+    assert set(some.splitlines(keepends=True)) <= set(streamed)
+    assert "日本" in out
     out, said = run(*paths, *options)
     assert out.count("path") == 50
     assert "--limit 0 prints all" in said
@@ -111,15 +127,16 @@ def test_parquet_goes_out_in_row_groups(captures: list[CaptureDir], monkeypatch:
 
     def rows() -> Iterator[tuple[Any, ...]]:
         for number in range(5):
-            yield "sae", number, None, [number]
+            yield "sae", "path", number, None, [number], [[" a", "b"], []]
         raise KeyboardInterrupt
 
-    types = {"sae": "string", "size": "integer", "score": "float", "members": "list<integer>"}
     with pytest.raises(KeyboardInterrupt):
-        streaming.write_stream(rows(), types, "parquet")
+        streaming.write_stream(rows(), motif_columns("log_odds"), "parquet")
     file = pq.ParquetFile(io.BytesIO(Out.buffer.getvalue()))
     assert file.metadata.num_row_groups == 3
-    assert [row["size"] for row in file.read().to_pylist()] == [0, 1, 2, 3, 4]
+    found = file.read().to_pylist()
+    assert [row["size"] for row in found] == [0, 1, 2, 3, 4]
+    assert found[2]["member_tokens"] == [[" a", "b"], []]
 
 
 @pytest.fixture

@@ -102,8 +102,10 @@ def _graph(
     strong = {x for x, score in near.items() if score >= floor}
     if kind in ("star", "clique"):
         # A clique without strong edges is not looked for in this try.
-        joined = surroundings.leaves_of(latent) if kind == "star" else strong
+        joined = set(surroundings.leaves_of(latent)) if kind == "star" else strong
         found: dict[int, Near] = {} if kind == "star" else surroundings.edges_among(strong, floor)
+        # Two readings may see two versions of the SAE; whoever reads notices that at the end.
+        joined = {x for x in joined if x in near}
         for x in joined:
             found.setdefault(x, {})[latent] = near[x]
         found[latent] = {x: near[x] for x in joined}

@@ -114,7 +114,7 @@ def motifs(
     at: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Motif]:
-    """Yield every motif of one kind as it is found, in ascending order of the members.
+    """Yield every motif of one kind as it is found, in ascending order of the members (around a latent: nearly).
 
     Memory does not grow with the number of motifs.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cofire.analysis.motifs import Kind, Measure
 from cofire.analysis.motifs.search import BestMotifs, CoFiring, Motif, Score, motifs
 from cofire.errors import InputError
-from cofire.ingest.capture_dir.table_files import read_table, table_infos
+from cofire.ingest.capture_dir.table_files import check_table, read_table, table_infos
 from cofire.schema.tables import EDGES, MOTIF_COUNTS, TOKENS
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def capture_sources(
     found = []
     for capture in sorted(captures, key=lambda one: one.uid):
         infos = table_infos(capture)
+        if TOKENS.name in infos:
+            check_table(capture, TOKENS)  # before the search, not after it
         rows = infos["edges"].rows if "edges" in infos else read_table(capture, EDGES).num_rows
         found.append(
             MotifSource(capture.uid, rows, partial(_edges, capture, by, min_log_odds), partial(_names, capture))
@@ -278,6 +280,8 @@ def _names(capture: CaptureDir, latents: Sequence[int] | None) -> Names:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if TOKENS.name not in table_infos(capture):
+        return {}  # an import without token ids
     table = read_table(capture, TOKENS).filter(pc.field("score") > 0).select(["latent", "text", "score", "token"])
     if latents is not None:
         table = table.filter(pc.is_in(table.column("latent"), pa.array(latents, pa.int32())))

@@ -142,7 +142,7 @@ def _label(tokens: Sequence[str]) -> str:
     """Join the first tokens, two on the first line and one on the second."""
     shown = [drawable(visible_token(token), _TOKEN_LENGTH) for token in tokens[:_TOKENS]]
     if not shown:
-        return "no tokens"
+        return "no distinctive token"
     return "\n".join("  ".join(part) for part in (shown[:1], shown[1:]) if part)
 
 

@@ -184,12 +184,14 @@ def _about(capture: CaptureDir) -> list[tuple[str, str]]:
 
 
 def _tokens_of(capture: CaptureDir, inside: list[int]) -> dict[int, list[str]]:
-    """Return the tokens of each member, most distinctive first; none where an import has no tokens."""
+    """Return the distinctive tokens of each member, best first; none where an import has no tokens."""
+    import pyarrow.compute as pc
+
     found: dict[int, list[str]] = {latent: [] for latent in inside}
     if TOKENS.name in table_infos(capture):
         rows = read_table(capture, TOKENS)
-        best = [("score", "descending"), ("count", "descending"), ("token", "ascending")]
-        rows = rows.filter(_of(rows, "latent", inside)).sort_by(best)
+        rows = rows.filter(pc.and_(_of(rows, "latent", inside), pc.greater(rows.column("score"), 0)))
+        rows = rows.sort_by([("score", "descending"), ("token", "ascending")])
         for latent, text in zip(rows.column("latent").to_pylist(), rows.column("text").to_pylist(), strict=True):
             found[latent].append(text)
     return found

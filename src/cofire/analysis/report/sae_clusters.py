@@ -70,10 +70,9 @@ def top_clusters(data: ReportData) -> list[dict[str, Any]]:
 
 
 def tokens_of(data: ReportData, latents: Sequence[int]) -> dict[int, list[str]]:
-    """Return the texts of each latent's tokens, most distinctive first; an empty list where there are none."""
-    rows = data.tokens[data.tokens["latent"].isin(list(latents))].sort_values(
-        ["latent", "score", "count", "token"], ascending=[True, False, False, True]
-    )
+    """Return the texts of each latent's distinctive tokens, best first; an empty list where there are none."""
+    of_them = data.tokens["latent"].isin(list(latents)) & (data.tokens["score"] > 0)
+    rows = data.tokens[of_them].sort_values(["latent", "score", "token"], ascending=[True, False, True])
     found: dict[int, list[str]] = {int(latent): [] for latent in latents}
     for latent, text in zip(rows["latent"], rows["text"], strict=True):
         found[int(latent)].append(str(text))

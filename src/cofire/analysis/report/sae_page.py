@@ -122,7 +122,7 @@ def _histograms(data: ReportData) -> Picture:
     for row in chosen.to_dict("records"):
         heading = f"latent {row['index']} · {row['frequency']:.2%} · μ: {row['mu_rule']}"
         shown = "  ".join(drawable(visible_token(text), 12) for text in tokens[row["index"]][:4])
-        panels.append((heading, shown or "no tokens", np.asarray(row["histogram"], dtype=np.float64)))
+        panels.append((heading, shown or "no distinctive token", np.asarray(row["histogram"], dtype=np.float64)))
     caption = (
         "Activations u where the latent fires, 256 bins over [0, 4), u ≥ 4 in the last bin; the line is the same, "
         "smoothed by a Gaussian of 1/16. Dashed: u = 1, the activation μ (the highest clear mode, or the mean where "

@@ -157,11 +157,11 @@ def _record(capture: CaptureDir, infos: dict[str, TableInfo]) -> None:
     write_text(capture.tables / MANIFEST, json.dumps(record, indent=1) + "\n")
 
 
-def read_table(capture: CaptureDir, table: Table) -> pa.Table:
-    """Read one table, with the columns of its schema.
+def check_table(capture: CaptureDir, table: Table) -> Path:
+    """Return the file of a table that can be read: there, as it was recorded, and with the columns of today.
 
     Raises:
-        CaptureError: it is not there, or is not what was recorded.
+        CaptureError: it is not.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -176,17 +176,36 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
         raise CaptureError(f"{path} is not the file that was recorded; run `cofire {table.maker} {capture.path}` again")
     try:
         there = set(pq.read_schema(path).names)
-        lacking = [column.name for column in table.columns if not column.nullable and column.name not in there]
-        if lacking:
-            raise CaptureError(
-                f"{path} was made by an earlier cofire and has no {lacking[0]}; "
-                f"run `cofire {table.maker} {capture.path}` again"
-            )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(capture, table, error) from error
+    lacking = [column.name for column in table.columns if not column.nullable and column.name not in there]
+    if lacking:
+        raise CaptureError(
+            f"{path} was made by an earlier cofire and has no {lacking[0]}; "
+            f"run `cofire {table.maker} {capture.path}` again"
+        )
+    return path
+
+
+def read_table(capture: CaptureDir, table: Table) -> pa.Table:
+    """Read one table, with the columns of its schema.
+
+    Raises:
+        CaptureError: see `check_table`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = check_table(capture, table)
+    try:
         return pq.read_table(path, schema=table.arrow_schema())
     except (pa.ArrowInvalid, OSError) as error:
-        raise CaptureError(
-            f"{path} cannot be read ({error}); run `cofire {table.maker} {capture.path}` again"
-        ) from error
+        raise _unreadable(capture, table, error) from error
+
+
+def _unreadable(capture: CaptureDir, table: Table, error: Exception) -> CaptureError:
+    path = capture.tables / table_file(table.name)
+    return CaptureError(f"{path} cannot be read ({error}); run `cofire {table.maker} {capture.path}` again")
 
 
 def work_directory(capture: CaptureDir, made_from: str) -> Path:

@@ -135,7 +135,7 @@ class TokenCounter:
 
 
 def evidence(count: Ints, firings: Ints, of_token: Ints, tokens: int) -> Floats:
-    """Return how surely a latent fires on a token more often (positive) or less (negative) than on others, in nats.
+    """Return how surely a latent fires on a token more often (positive) or less (negative) than on others.
 
     The log-likelihood ratio G^2 = 2 sum O ln(O / E) of the two by two table of "it fires" and "it is this token"
     (Dunning 1993, "Accurate methods for the statistics of surprise and coincidence"), with the sign of count - E. It

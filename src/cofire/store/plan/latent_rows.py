@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -29,18 +32,21 @@ def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Sli
     """Return the rows of the latents, with their decoder directions where `decoders`."""
 
     @cache
-    def tokens_of() -> dict[int, list[tuple[str, int, float]]]:
-        found: dict[int, list[tuple[str, int, float]]] = {}
+    def tokens_of() -> dict[int, tuple[list[str], list[str]]]:
+        """The most frequent and the most distinctive tokens of each latent; a text that many have is kept once."""
+        found: dict[int, tuple[list[str], list[str]]] = {}
         if "tokens" in table_infos(capture):
             ordered = read_table(capture, TOKENS).sort_by([("latent", "ascending"), ("token", "ascending")])
-            for latent, *token in columns_as_rows(ordered, ["latent", "text", "count", "score"]):
-                found.setdefault(latent, []).append((token[0], token[1], token[2]))
+            rows = columns_as_rows(ordered, ["latent", "text", "count", "score"])
+            for latent, group in groupby(rows, key=itemgetter(0)):
+                tokens = [(sys.intern(text), count, score) for _, text, count, score in group]
+                found[latent] = top_tokens(tokens), distinctive_tokens(tokens)
         return found
 
     def rows(start: int, stop: int) -> list[Row]:
         data = tables.slice(LATENTS, start, stop)
-        tokens = [tokens_of().get(latent, []) for latent in data.column("index").to_pylist()]
-        top, distinctive = [top_tokens(of) for of in tokens], [distinctive_tokens(of) for of in tokens]
+        tokens = [tokens_of().get(latent, ([], [])) for latent in data.column("index").to_pylist()]
+        top, distinctive = [first for first, _ in tokens], [second for _, second in tokens]
         nothing = [None] * data.num_rows
         made: dict[str, Sequence[Any]] = {
             "uid": latent_uids(capture, data, "index"),

@@ -11,7 +11,7 @@ from query_worlds import LARGE, READY, World, load_world, make_world
 
 from cofire.queries.library import library
 from cofire.store import Store
-from effort import WORLDS, seed_of
+from effort import ROUND, WORLDS, seed_of
 from graphs import wipe
 
 EACH = 3
@@ -36,7 +36,8 @@ def test_both_stores_and_the_oracle_agree(neo4j_store: Store, embedded_store: St
                 answered[name] += bool(rows[0])
     assert asked.total() >= 140 * WORLDS
     assert set(asked) == set(library())
-    assert not [name for name in library() if not answered[name]], "a query that never had a row"
+    # In the suite's own worlds; elsewhere chance may have it.
+    assert ROUND or not [name for name in library() if not answered[name]], "a query that never had a row"
 
 
 def _holds_what_it_should(world: World) -> None:

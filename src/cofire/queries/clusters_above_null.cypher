@@ -10,7 +10,7 @@
 // returns cluster: string - uid of the cluster
 // returns size: integer - latents in it
 // returns structure: string - its structure label
-// returns value: float - the number itself
+// returns value: float or null - the number itself; null where the cluster has none
 // returns z: float - (value - mean of the null clusters) / their standard deviation
 // returns members: list<integer> - indices of the members, strongest first
 // returns member_tokens: list<list<string>> - for each of them, the tokens most distinctive of it

@@ -100,12 +100,10 @@ def test_motifs_around_a_latent_of_a_range_of_sizes_by_a_measure_that_may_be_nul
         bounds: dict[str, Any] = {"min_size": low, "max_size": high}
         whole = list(stream_motifs(store_sources(store, sae=READY[0], by=by), kind, **bounds))
         for index in range(12):
-            knows = {"star": slice(0, 1), "path": slice(0, None, None)}.get(kind, slice(None))
-            wanted = {
-                motif.members: motif.score
-                for _, motif in whole
-                if index in ((motif.members[0], motif.members[-1]) if kind == "path" else motif.members[knows])
-            }
+            # Of a star its hub, of a path its ends.
+            known = {"star": lambda members: members[:1], "path": lambda members: (members[0], members[-1])}
+            knows = known.get(kind, lambda members: members)
+            wanted = {motif.members: motif.score for _, motif in whole if index in knows(motif.members)}
             for limit in (0, 3):
                 found, more = store_motifs_at(store, READY[0], index, kind, by=by, limit=limit, **bounds)
                 scores = [motif.score for motif in found]

@@ -120,9 +120,7 @@ def _passed(name: str) -> set[int]:
 def _run(name: str, part: Part) -> int:
     code, commit = _code(), _git("describe", "--always", "--dirty")
     failed = 0
-    for number in range(1, part.rounds + 1):
-        if number in _passed(name):
-            continue
+    for number in sorted(set(range(1, part.rounds + 1)) - _passed(name)):
         _say(f"== {name}: round {number} of {part.rounds}")
         begun = time.monotonic()
         done = subprocess.run(

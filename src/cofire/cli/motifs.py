@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +25,6 @@ from cofire.errors import InputError
 if TYPE_CHECKING:
     from cofire.analysis.motifs.sources import MotifSearch, MotifSource
     from cofire.ingest.capture_dir.directory import CaptureDir
-    from cofire.store import Store
 
 
 AROUND = 100
@@ -93,7 +91,7 @@ def motifs(
     """
     from cofire.analysis.motifs.search import checked_sizes
     from cofire.analysis.motifs.sources import MotifSearch, capture_motif_counts, capture_sources, searches_over
-    from cofire.queries.anchored_motifs import parse_latent
+    from cofire.queries.anchored_motifs import motif_frame_at, parse_latent
     from cofire.queries.motif_sources import store_motif_counts, store_sources
     from cofire.queries.value_types import ValueType, check_value
 
@@ -111,7 +109,9 @@ def motifs(
     most = AROUND if limit is None and at is not None and format != "table" else most_rows(format, limit)
     if at is not None and not named:
         with open_to_read(store) as opened:
-            _print_around(opened, at, kind, low, high, by, min_log_odds, most, format)
+            how: dict[str, Any] = {"by": by, "min_log_odds": min_log_odds, "min_size": min_size, "max_size": max_size}
+            frame, more = motif_frame_at(opened, *parse_latent(at), kind, limit=most, **how)
+        emit(frame, format, cut=more)
         return
     with nullcontext() if named else open_to_read(store) as opened:
         if opened is None:
@@ -142,32 +142,6 @@ def _source_of(uid: str, index: int, captures: Sequence[CaptureDir], sources: Se
     return next(source for source in sources if source.sae == uid)
 
 
-def _print_around(
-    store: Store,
-    at: str,
-    kind: Kind,
-    low: int,
-    high: float,
-    by: Measure,
-    min_log_odds: float | None,
-    most: int,
-    format: Format,  # noqa: A002 - the contract's name
-) -> None:
-    from cofire.queries.anchored_motifs import motif_frame_at, parse_latent
-
-    frame, more = motif_frame_at(
-        store,
-        *parse_latent(at),
-        kind,
-        by=by,
-        min_log_odds=min_log_odds,
-        min_size=low,
-        max_size=None if high == math.inf else int(high),
-        limit=most,
-    )
-    emit(frame, format, cut=more)
-
-
 def _print(
     searches: Sequence[MotifSearch],
     kind: Kind,
@@ -175,22 +149,20 @@ def _print(
     most: int,
     format: Format,  # noqa: A002 - the contract's name
 ) -> None:
-    from cofire.analysis.motifs.sources import best_found, rows_of_all, rows_of_best, stream_found
-    from cofire.queries.frames import typed_frame
-    from cofire.queries.motif_sources import motif_columns
+    from cofire.analysis.motifs.sources import best_found, rows_of_all, stream_found
+    from cofire.queries.motif_sources import motif_columns, motif_table
 
-    types, sources = motif_columns(by), [search.source for search in searches]
+    names = {search.source.sae: search.source.names for search in searches}
     around = any(search.at is not None for search in searches)
     if most or around:
         with _progress(shown=True) as progress:
             found, more = best_found(searches, kind, limit=most or sys.maxsize, progress=progress)
-        rows = rows_of_best(found, sources)
-        emit(typed_frame(list(types), list(types.values()), rows), format, cut=more)
+        emit(motif_table(found, names, by), format, cut=more)
         return
     # A bar would run through the rows where both go to one terminal.
     with _progress(shown=not sys.stdout.isatty()) as progress:
         stream = stream_found(searches, kind, progress=progress)
-        write_stream(rows_of_all(stream, sources), types, format)
+        write_stream(rows_of_all(stream, names), motif_columns(by), format)
 
 
 @contextmanager

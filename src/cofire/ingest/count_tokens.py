@@ -12,7 +12,7 @@ from cofire.common.progress import StageProgress
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import digest, is_current, read_table, save_tables, table_infos
 from cofire.ingest.capturing.running_counts import load_tokens
-from cofire.ingest.latents.top_tokens import TOKENS_VERSION, TokenCounter
+from cofire.ingest.latents.top_tokens import TOKENS_VERSION, TokenCounter, counted_with
 from cofire.schema.tables import LATENTS, TOKENS
 
 
@@ -53,8 +53,6 @@ def frequent_tokens(capture: CaptureDir, many: int) -> Ints32:
         return np.zeros(0, np.int32)
     seen = np.zeros(0, np.int64)
     for shard in capture.shards():
-        more = np.bincount(shard.token)
-        width = max(len(seen), len(more))
-        seen = np.pad(seen, (0, width - len(seen))) + np.pad(more, (0, width - len(more)))
+        seen = counted_with(seen, shard)
     most = np.argsort(-seen, kind="stable")[:many]
     return np.sort(most[seen[most] > 0]).astype(np.int32)

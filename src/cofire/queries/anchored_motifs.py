@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cofire.analysis.motifs import Kind, Measure
 from cofire.analysis.motifs.anchored import Near, motifs_at
 from cofire.analysis.motifs.search import Motif, Score
-from cofire.analysis.motifs.sources import rows_of_best
-from cofire.errors import QueryError, StoreError
+from cofire.errors import QueryError
 from cofire.queries.known import check_latents
 from cofire.queries.library import find_query
-from cofire.queries.motif_sources import measure_property, motif_columns, store_sources
+from cofire.queries.motif_sources import check_content, content_of, measure_property, motif_table, store_names
 from cofire.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ UNWIND $latents AS latent
 WITH latent, prefix + toString(latent) AS uid
 MATCH (x:Latent {uid: uid})
 RETURN latent, elementId(x) AS id"""
-_HASH = "MATCH (s:Sae {uid: $sae, status: 'ready'}) RETURN s.contentHash AS hash"
 _AT_ONCE = 2_000
 
 
@@ -77,14 +76,13 @@ def store_motifs_at(
         StoreError: the store failed, or the SAE was replaced meanwhile.
     """
     read = _Reading(store, sae, by, min_log_odds, timeout)
-    before = read.content()
+    before = content_of(store, sae, timeout)
     if before is None:
         check_latents(store, sae, [latent], timeout)  # raises, saying why
     found, more = motifs_at(read, latent, kind, min_size=min_size, max_size=max_size, limit=limit)
     if not found:
         check_latents(store, sae, [latent], timeout)
-    if read.content() != before:
-        raise StoreError(f"{sae} was replaced or deleted in {store.location} meanwhile; search again")
+    check_content(store, sae, before, timeout)
     return found, more
 
 
@@ -95,12 +93,9 @@ def motif_frame_at(
 
     Its columns are `cofire.analysis.motifs.sources.COLUMNS`. Arguments and errors: as `store_motifs_at`.
     """
-    from cofire.queries.frames import typed_frame
-
     found, more = store_motifs_at(store, sae, latent, kind, by=by, **how)
-    types, named = motif_columns(by), [(sae, motif) for motif in found]
-    rows = rows_of_best(named, store_sources(store, sae=sae, timeout=how.get("timeout"))) if found else []
-    return typed_frame(list(types), list(types.values()), rows), more
+    names = {sae: partial(store_names, store, sae, how.get("timeout"))}
+    return motif_table([(sae, motif) for motif in found], names, by), more
 
 
 def parse_latent(text: str) -> tuple[str, int]:
@@ -123,11 +118,6 @@ class _Reading:
         self._measure = measure_property(by)
         self._least = _UNDEFINED if min_log_odds is None else min_log_odds
         self._ids: dict[int, str] = {}
-
-    def content(self) -> Any:
-        """Return a hash of what the SAE holds; None where no complete one is there."""
-        rows = self._store.read(_HASH, {"sae": self._sae}, self._timeout).rows
-        return rows[0] if rows else None
 
     def edges_of(self, latents: Collection[int]) -> dict[int, Near]:
         """Return all edges of each latent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from itertools import islice
@@ -244,15 +245,19 @@ class KnowledgeBase:
                 choices; or `at` and an SAE or a release are given.
         """
         from cofire.queries.anchored_motifs import motif_frame_at, parse_latent
-        from cofire.queries.motif_sources import checked_search, motif_frame
+        from cofire.queries.motif_sources import best_motifs, checked_search, motif_table, store_sources
 
-        how = checked_search(kind, by=by, min_log_odds=min_log_odds, limit=limit)
-        how |= {"min_size": min_size, "max_size": max_size, "timeout": self._timeout}
-        if at is None:
-            return motif_frame(self._store, sae=sae, release=release, **how)
-        if sae is not None or release is not None:
-            raise QueryError("`at` names the SAE too; leave out `sae` and `release`")
-        return motif_frame_at(self._store, *parse_latent(at), **how)[0]
+        given = checked_search(kind, by=by, min_log_odds=min_log_odds, limit=limit)
+        sizes: dict[str, Any] = {"min_size": min_size, "max_size": max_size}
+        if at is not None:
+            if sae is not None or release is not None:
+                raise QueryError("`at` names the SAE too; leave out `sae` and `release`")
+            uid, index = parse_latent(at)
+            return motif_frame_at(self._store, uid, index, **given, **sizes, timeout=self._timeout)[0]
+        how = {name: given[name] for name in ("by", "min_log_odds")}
+        sources = store_sources(self._store, sae=sae, release=release, **how, timeout=self._timeout)
+        found, _ = best_motifs(sources, kind, limit=given["limit"] or sys.maxsize, **sizes)
+        return motif_table(found, {source.sae: source.names for source in sources}, by)
 
     def saes(self) -> pd.DataFrame:
         """Return every SAE whose load is complete, one row each: uid, what it reads, its counts (query `saes`)."""

@@ -10,8 +10,7 @@ The edges are streamed from the store once, the search runs here; no whole-graph
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -25,6 +24,7 @@ from cofire.analysis.motifs.sources import (
     MotifSearch,
     MotifSource,
     Names,
+    NamesOf,
     best_found,
     capture_sources,
     rows_of_best,
@@ -43,11 +43,14 @@ if TYPE_CHECKING:
 __all__ = [
     "best_motifs",
     "capture_sources",
+    "check_content",
     "checked_search",
+    "content_of",
     "measure_property",
     "motif_columns",
-    "motif_frame",
+    "motif_table",
     "store_motif_counts",
+    "store_names",
     "store_sources",
     "stream_motifs",
 ]
@@ -111,7 +114,7 @@ def store_sources(
             uid,
             int(edges or 0),
             partial(_edges, store, uid, by, min_log_odds, content, edges, timeout),
-            partial(_names, store, uid, timeout),
+            partial(store_names, store, uid, timeout),
         )
         for uid, _, content, edges in chosen
     ]
@@ -153,11 +156,33 @@ def _edges(
     # A stream is no snapshot: an SAE that goes, or is put in place again, gives no edges or a part of them.
     # With a bound on the edges nothing says how many there should be.
     counted = min_log_odds is None and edges is not None
-    if store.read(_HASH, {"sae": sae}).rows != [(content,)] or (counted and found != edges):
-        raise StoreError(f"{sae} was replaced or deleted in {store.location} meanwhile; search again")
+    check_content(store, sae, content, timeout)
+    if counted and found != edges:
+        raise _replaced(store, sae)
 
 
-def _names(store: Store, sae: str, timeout: float | None, latents: Sequence[int] | None) -> Names:
+def content_of(store: Store, sae: str, timeout: float | None) -> str | None:
+    """Return the hash of what an SAE holds; None where no complete one is there."""
+    rows = store.read(_HASH, {"sae": sae}, timeout).rows
+    return rows[0][0] if rows else None
+
+
+def check_content(store: Store, sae: str, content: str | None, timeout: float | None) -> None:
+    """Refuse what was read of an SAE that no longer holds what it did.
+
+    Raises:
+        StoreError: it was replaced or deleted.
+    """
+    if store.read(_HASH, {"sae": sae}, timeout).rows != [(content,)]:
+        raise _replaced(store, sae)
+
+
+def _replaced(store: Store, sae: str) -> StoreError:
+    return StoreError(f"{sae} was replaced or deleted in {store.location} meanwhile; search again")
+
+
+def store_names(store: Store, sae: str, timeout: float | None, latents: Sequence[int] | None) -> Names:
+    """Return the tokens that some latents of an SAE are shown by, or all where `latents` is None."""
     given: dict[str, Any] = {"sae": sae, "n": N_TOKENS}
     if latents is None:
         return {latent: tokens or [] for _, (latent, tokens) in store.stream(_ALL_NAMES, given, timeout)}
@@ -182,6 +207,14 @@ def checked_search(kind: str, *, by: str, min_log_odds: float | None, limit: int
 def motif_columns(by: Measure) -> dict[str, str]:
     """Return the columns of a table of motifs scored by a measure, and their types."""
     return {**COLUMNS, "score": "integer" if by == "count" else "float"}
+
+
+def motif_table(found: Sequence[tuple[str, Motif]], names: Mapping[str, NamesOf], by: Measure) -> pd.DataFrame:
+    """Return motifs (SAE uid, motif), scored by a measure, as a table with the columns `motif_columns`."""
+    from cofire.queries.frames import typed_frame
+
+    types = motif_columns(by)
+    return typed_frame(list(types), list(types.values()), rows_of_best(found, names))
 
 
 def measure_property(by: Measure) -> str:
@@ -243,41 +276,3 @@ def best_motifs(
     """
     sizes = checked_sizes(kind, min_size, max_size)
     return best_found([MotifSearch(source, (sizes,)) for source in sources], kind, limit=limit, progress=progress)
-
-
-def motif_frame(
-    store: Store,
-    kind: Kind,
-    *,
-    sae: str | None = None,
-    release: str | None = None,
-    by: Measure = "log_odds",
-    min_log_odds: float | None = None,
-    min_size: int | None = None,
-    max_size: int | None = None,
-    limit: int = 100,
-    timeout: float | None = None,
-) -> pd.DataFrame:
-    """Return the best motifs of the whole graphs of SAEs as a table (`cofire.analysis.motifs.sources.COLUMNS`).
-
-    Args:
-        store: as `store_sources`, like the next four.
-        kind: star, clique, path or bifan.
-        sae: as `store_sources`.
-        release: as `store_sources`.
-        by: as `store_sources`.
-        min_log_odds: as `store_sources`.
-        min_size: as `best_motifs`.
-        max_size: as `best_motifs`.
-        limit: at most so many, 0 for all.
-        timeout: as `store_sources`.
-
-    Raises:
-        InputError, QueryError, StoreError: as `store_sources` and `best_motifs`.
-    """
-    from cofire.queries.frames import typed_frame
-
-    sources = store_sources(store, sae=sae, release=release, by=by, min_log_odds=min_log_odds, timeout=timeout)
-    found, _ = best_motifs(sources, kind, limit=limit or sys.maxsize, min_size=min_size, max_size=max_size)
-    types = motif_columns(by)
-    return typed_frame(list(types), list(types.values()), rows_of_best(found, sources))

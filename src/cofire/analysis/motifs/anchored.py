@@ -100,22 +100,24 @@ def _graph(
     """Return what of the graph a try needs; `known` are all edges of some latents, which it adds to."""
     near = known[latent]
     strong = {x for x, score in near.items() if score >= floor}
-    if kind in ("star", "clique"):
-        # A clique without strong edges is not looked for in this try.
-        joined = set(surroundings.leaves_of(latent)) if kind == "star" else strong
-        found: dict[int, Near] = {} if kind == "star" else surroundings.edges_among(strong, floor)
+    if kind == "star":
         # Two readings may see two versions of the SAE; whoever reads notices that at the end.
-        joined = {x for x in joined if x in near}
-        for x in joined:
-            found.setdefault(x, {})[latent] = near[x]
-        found[latent] = {x: near[x] for x in joined}
-        return _of(found)
+        return _of(_joined(latent, {x: near[x] for x in surroundings.leaves_of(latent) if x in near}, {}))
+    if kind == "clique":
+        # A clique without strong edges is not looked for in this try.
+        among = surroundings.edges_among(strong, floor)
+        return _of(_joined(latent, {x: near[x] for x in strong}, among))
     reached, further = {latent}, strong
     for _ in range(int(high) - 2 if kind == "path" else 1):
         known |= surroundings.edges_of(further - known.keys())
         reached |= further
         further = {y for x in further for y, score in known[x].items() if score >= floor} - reached
     return _of({x: known[x] for x in reached})
+
+
+def _joined(latent: int, near: Near, edges: dict[int, Near]) -> dict[int, Near]:
+    """Return the edges with those of one latent added, from both ends."""
+    return {latent: near, **{x: {**edges.get(x, {}), latent: score} for x, score in near.items()}}
 
 
 def _of(edges: dict[int, Near]) -> CoFiring:

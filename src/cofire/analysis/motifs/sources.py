@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from cofire.analysis.motifs import Kind, Measure
@@ -23,6 +25,8 @@ _BATCH = 10_000
 Edge = tuple[int, int, Score | None]
 Names = Mapping[int, Sequence[str]]
 """The most distinctive tokens of latents."""
+NamesOf = Callable[[Sequence[int] | None], Names]
+"""Returns those, N_TOKENS of each, of some latents, or of all where it is given None."""
 
 COLUMNS = {
     "sae": "string",
@@ -45,13 +49,13 @@ class MotifSource:
         sae: the SAE's uid.
         edges: how many edges `read` goes through, at most.
         read: yields the edges (a, b, value of the measure or None).
-        names: returns the N_TOKENS most distinctive tokens of some latents, or of all where it is given None.
+        names: returns the tokens that its latents are shown by.
     """
 
     sae: str
     edges: int
     read: Callable[[], Iterable[Edge]]
-    names: Callable[[Sequence[int] | None], Names]
+    names: NamesOf
 
     def graph(self, progress: Progress | None = None) -> CoFiring:
         """Read the edges and build the graph; `progress` is called with (edges read, edges in all)."""
@@ -94,24 +98,21 @@ def capture_sources(
 Row = tuple[str, str, int, Score | None, list[int], list[list[str]]]
 
 
-def rows_of_best(found: Sequence[tuple[str, Motif]], sources: Sequence[MotifSource]) -> list[Row]:
-    """Return the rows of a table of motifs, in their order; only their own members' tokens are read."""
+def rows_of_best(found: Sequence[tuple[str, Motif]], names: Mapping[str, NamesOf]) -> list[Row]:
+    """Return the rows of a table of motifs, in their order; only their own members' tokens are read, by SAE."""
     wanted: dict[str, set[int]] = {}
     for sae, motif in found:
         wanted.setdefault(sae, set()).update(motif.members)
-    names = {source.sae: source.names(sorted(wanted[source.sae])) for source in sources if source.sae in wanted}
-    return [_row(sae, motif, names[sae]) for sae, motif in found]
+    read = {sae: names[sae](sorted(members)) for sae, members in wanted.items()}
+    return [_row(sae, motif, read[sae]) for sae, motif in found]
 
 
-def rows_of_all(found: Iterable[tuple[str, Motif]], sources: Sequence[MotifSource]) -> Iterator[Row]:
+def rows_of_all(found: Iterable[tuple[str, Motif]], names: Mapping[str, NamesOf]) -> Iterator[Row]:
     """Yield a row as each motif is found; the tokens of all latents of an SAE are read when it begins."""
-    by_sae = {source.sae: source for source in sources}
-    names: Names = {}
-    of = None
-    for sae, motif in found:
-        if sae != of:
-            of, names = sae, by_sae[sae].names(None)
-        yield _row(sae, motif, names)
+    for sae, group in groupby(found, key=itemgetter(0)):
+        read = names[sae](None)
+        for _, motif in group:
+            yield _row(sae, motif, read)
 
 
 def _row(sae: str, motif: Motif, names: Names) -> Row:
@@ -277,18 +278,8 @@ def _edges(capture: CaptureDir, by: Measure, min_log_odds: float | None) -> Iter
 
 
 def _names(capture: CaptureDir, latents: Sequence[int] | None) -> Names:
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from cofire.ingest.latents.top_tokens import distinctive_texts
 
     if TOKENS.name not in table_infos(capture):
         return {}  # an import without token ids
-    table = read_table(capture, TOKENS).filter(pc.field("score") > 0).select(["latent", "text", "score", "token"])
-    if latents is not None:
-        table = table.filter(pc.is_in(table.column("latent"), pa.array(latents, pa.int32())))
-    table = table.sort_by([("latent", "ascending"), ("score", "descending"), ("token", "ascending")])
-    found: dict[int, list[str]] = {}
-    for latent, text in zip(table.column("latent").to_pylist(), table.column("text").to_pylist(), strict=True):
-        first = found.setdefault(latent, [])
-        if len(first) < N_TOKENS:
-            first.append(text)
-    return found
+    return distinctive_texts(read_table(capture, TOKENS), latents, N_TOKENS)

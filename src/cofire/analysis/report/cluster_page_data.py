@@ -185,16 +185,10 @@ def _about(capture: CaptureDir) -> list[tuple[str, str]]:
 
 def _tokens_of(capture: CaptureDir, inside: list[int]) -> dict[int, list[str]]:
     """Return the distinctive tokens of each member, best first; none where an import has no tokens."""
-    import pyarrow.compute as pc
+    from cofire.ingest.latents.top_tokens import distinctive_texts
 
-    found: dict[int, list[str]] = {latent: [] for latent in inside}
-    if TOKENS.name in table_infos(capture):
-        rows = read_table(capture, TOKENS)
-        rows = rows.filter(pc.and_(_of(rows, "latent", inside), pc.greater(rows.column("score"), 0)))
-        rows = rows.sort_by([("score", "descending"), ("token", "ascending")])
-        for latent, text in zip(rows.column("latent").to_pylist(), rows.column("text").to_pylist(), strict=True):
-            found[latent].append(text)
-    return found
+    found = distinctive_texts(read_table(capture, TOKENS), inside) if TOKENS.name in table_infos(capture) else {}
+    return {latent: found.get(latent, []) for latent in inside}
 
 
 def _members(capture: CaptureDir, members: pa.Table, uid: str, inside: list[int], edges: pd.DataFrame) -> pd.DataFrame:

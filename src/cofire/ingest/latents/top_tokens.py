@@ -6,11 +6,12 @@ tokens on which it fires more often than their own frequency would give, ranked 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cofire.common.arrays import Floats, Ints
 from cofire.common.files import read_arrays, write_arrays
@@ -50,9 +51,7 @@ class TokenCounter:
         # So a pair is summed as often as the whole doubles, not once for each shard.
         if sum(len(waiting) for waiting, _ in self._waiting) > len(self._keys):
             self._sum()
-        seen = np.bincount(shard.token).astype(np.int64)
-        width = max(len(seen), len(self._tokens))
-        self._tokens = np.pad(self._tokens, (0, width - len(self._tokens))) + np.pad(seen, (0, width - len(seen)))
+        self._tokens = counted_with(self._tokens, shard)
 
     def _sum(self) -> None:
         if not self._waiting:
@@ -132,6 +131,36 @@ class TokenCounter:
         kept[often[first]] = True
         at = often[kept[often]]
         return start + at, score[at]
+
+
+def counted_with(seen: Ints, shard: Shard) -> Ints:
+    """Return how often each token id was seen, int64 by id, with a shard's tokens added; either may be the longer."""
+    more = np.bincount(shard.token).astype(np.int64)
+    width = max(len(seen), len(more))
+    return np.pad(seen, (0, width - len(seen))) + np.pad(more, (0, width - len(more)))
+
+
+def distinctive_texts(
+    tokens: pa.Table, latents: Sequence[int] | None = None, most: int = TOP_TOKENS
+) -> dict[int, list[str]]:
+    """Return the texts of the tokens of the highest positive score, best first, ties by token id.
+
+    Args:
+        tokens: the `tokens` table.
+        latents: of these alone; of all where it is None. A latent that has none is left out.
+        most: at most so many of each.
+    """
+    kept = pc.greater(tokens.column("score"), 0)
+    if latents is not None:
+        kept = pc.and_(kept, pc.is_in(tokens.column("latent"), pa.array(latents, pa.int32())))
+    best = [("latent", "ascending"), ("score", "descending"), ("token", "ascending")]
+    rows = tokens.filter(kept).sort_by(best)
+    found: dict[int, list[str]] = {}
+    for latent, text in zip(rows.column("latent").to_pylist(), rows.column("text").to_pylist(), strict=True):
+        texts = found.setdefault(latent, [])
+        if len(texts) < most:
+            texts.append(text)
+    return found
 
 
 def evidence(count: Ints, firings: Ints, of_token: Ints, tokens: int) -> Floats:

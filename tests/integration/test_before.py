@@ -28,7 +28,7 @@ from cofire.store.versions import migrate
 from differing import differing, files_of
 
 LAST_BITS = 1e-5
-"""Of the largest number in a column: what float32 products end with, and all that is made of them, is the processor's."""
+"""Of the largest number in a column: what float32 products end with, and what is made of them, is the processor's."""
 OTHER_TOKENS = {
     "distinctive_tokens", "tokens_a", "tokens_b", "tokens_c", "tokens_d", "member_tokens", "hub_tokens", "spoke_tokens",
     "contained_tokens", "container_tokens", "score",

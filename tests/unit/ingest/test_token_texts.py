@@ -180,6 +180,24 @@ def test_a_decode_of_the_tokenizer_s_own_is_asked():
     assert found[3].text == "<0x88><0x20>"
 
 
+def test_a_tokenizer_that_does_not_name_all_of_its_tokens(made, monkeypatch):
+    """As mistral_common's: its added tokens are asked for in vain, and its vocabulary lacks parts of characters."""
+
+    def refuses(_: Any) -> Any:
+        raise NotImplementedError
+
+    tokenizer, texts = made["not fast"]
+    vocabulary = tokenizer.get_vocab()
+    (unnamed,) = {token for token in ids_of(tokenizer, "1") if texts[token].text == "<unk>"}
+    monkeypatch.setattr(type(tokenizer), "added_tokens_decoder", property(refuses))
+    assert token_texts(tokenizer) == texts
+    named = {piece: token for piece, token in vocabulary.items() if token != unnamed}
+    monkeypatch.setattr(type(tokenizer), "get_vocab", lambda _: named)
+    found = token_texts(tokenizer)
+    assert found[unnamed].text == f"[{unnamed}]"
+    assert {found[token].text for token in found if token != unnamed} == set(vocabulary) - {"<unk>"}
+
+
 def test_clean_up_is_not_part_of_a_text():
     texts = token_texts(tokenizer := fast(word_piece(cleanup=False), clean_up_tokenization_spaces=True))
     ids = ids_of(tokenizer, "don't, ab.")

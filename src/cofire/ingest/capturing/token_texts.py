@@ -71,7 +71,10 @@ class _Tokens:
     def of(cls, tokenizer: Any) -> _Tokens:
         vocabulary = tokenizer.get_vocab()
         size = max(len(tokenizer), 1 + max(vocabulary.values(), default=-1))
-        added = set(tokenizer.added_tokens_decoder)
+        try:
+            added = set(tokenizer.added_tokens_decoder)
+        except NotImplementedError:  # mistral_common's
+            added = set()
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is not None:
             model = set(backend.get_vocab(with_added_tokens=False).values())
@@ -150,7 +153,7 @@ def _agrees(tokenizer: Any, tokens: _Tokens, found: _Reading) -> bool:
     runs.append([token for token in sample if token not in found.odd])
     tail = found.added.get(tokens.right, b"")
     for run in runs:
-        joined = b"".join([*(found.added[token] for token in run), tail]).decode(errors="replace")
+        joined = b"".join([*(found.added.get(token, b"") for token in run), tail]).decode(errors="replace")
         text = _decode(tokenizer, [tokens.left, *run, tokens.right])
         # One character for each byte that is none, or one for several: decoders differ.
         if _marked(text).rstrip(" ") != _marked(found.head + joined).rstrip(" "):

@@ -372,7 +372,7 @@ def _last_pass(
     """Return the table latents, and tokens and contexts where the capture has token ids."""
     n = capture.manifest.n_latents
     threshold, mu = first.threshold, second.mu
-    documents, texts = capture.documents(), capture.vocabulary()
+    documents = capture.documents()
     aligned = aligned_histograms(threshold, mu, device)
     token_counter = TokenCounter()
     sampler = ContextSampler(first.low, first.high)
@@ -384,6 +384,6 @@ def _last_pass(
     clear = np.zeros(n, np.int64) if clear_count is None else clear_count
     tables = {"latents": latents_table(capture, first, second, noise, clear, aligned.counts())}
     if documents is not None:
-        tables["tokens"] = token_counter.table(first.firing_count, texts)
-        tables["contexts"] = sampler.table(threshold, mu, documents, texts)
+        tables["tokens"] = token_counter.table(first.firing_count, capture.vocabulary())
+        tables["contexts"] = sampler.table(threshold, mu, documents, capture.token_bytes())
     return tables

@@ -28,6 +28,7 @@ from cofire.ingest.capture_dir.manifest import (
 from cofire.ingest.capture_dir.residuals import write_residuals
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.ingest.capture_dir.text_file import write_tokens
+from cofire.ingest.capture_dir.token_bytes import TokenText
 from cofire.ingest.capturing.resume import check_place, clear, compare, facts_of
 
 ROWS_PER_SHARD = 65_536
@@ -108,7 +109,7 @@ def import_activations(
         if tokens is not None:
             write_tokens(out / TEXT, _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
             if "token_text" in arrays:
-                write_vocabulary(out, dict(enumerate(arrays["token_text"].tolist())))
+                write_vocabulary(out, {i: TokenText(text) for i, text in enumerate(arrays["token_text"].tolist())})
         for number, start in enumerate(range(0, rows, ROWS_PER_SHARD)):
             stop = min(start + ROWS_PER_SHARD, rows)
             low, high = int(arrays["indptr"][start]), int(arrays["indptr"][stop])

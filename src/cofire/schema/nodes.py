@@ -125,7 +125,13 @@ TOKEN = Node(
     (
         UID,
         Property("token", "integer", "Id in the vocabulary."),
-        Property("text", "string", "The token as text, its leading space included.", index=True),
+        Property(
+            "text",
+            "string",
+            "The token as text, its leading space included; a part of a character as its bytes, `<0xE6><0xBB>`. No two "
+            "tokens of a captured model have the same: where they would, the higher id follows the text.",
+            index=True,
+        ),
     ),
     shared=True,
 )
@@ -138,7 +144,11 @@ CONTEXT = Node(
         OF_SAE,
         Property("document", "integer", "Document number."),
         Property("position", "integer", "Token offset within the document."),
-        Property("text", "string", "The token between « and », with the text around it."),
+        Property(
+            "text",
+            "string",
+            "The token between « and », with the text around it; the whole character where the token is a part of one.",
+        ),
     ),
 )
 

@@ -174,7 +174,7 @@ TOKENS = Table(
     (
         Column("latent", "int32", "The latent's index."),
         Column("token", "int32", "Token id in the model's vocabulary."),
-        Column("text", "string", "The token as text."),
+        Column("text", "string", "The token as text; a part of a character as its bytes, `<0xE6><0xBB>`."),
         Column("count", "int64", "Firings of the latent on this token."),
         Column("share", "float64", "count / firing_count of the latent."),
         Column("lift", "float64", "share / (share of this token among all counted tokens)."),
@@ -196,7 +196,11 @@ CONTEXTS = Table(
         Column("rank", "int32", "0 for the strongest example, ascending as activation falls."),
         Column("document", "int32", "Document number in the capture's text."),
         Column("position", "int32", "Token offset within the document."),
-        Column("text", "string", "The token between « and », with the text around it."),
+        Column(
+            "text",
+            "string",
+            "The token between « and », with the text around it; the whole character where the token is a part of one.",
+        ),
         Column("activation", "float64", "The latent's activation on the token."),
         Column("u", "float64", "(activation - threshold) / (mu - threshold).", nullable=True),
     ),

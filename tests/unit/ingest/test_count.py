@@ -13,7 +13,9 @@ import pytest
 from builders import arrays_of, make_capture, random_arrays
 from cofire.common.files import exclusive
 from cofire.errors import CaptureError
+from cofire.ingest.capture_dir.directory import write_vocabulary
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
+from cofire.ingest.capture_dir.token_bytes import TokenText
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.edges.measures import pair_measures
 from cofire.schema.tables import CONDITIONALS, CONTEXTS, EDGES, LATENTS, TOKENS
@@ -102,6 +104,27 @@ def test_tokens_and_contexts_by_hand(tmp_path: Path) -> None:
         (1, 2.0, " y« y»x"),
         (2, 1.0, "« y» yx"),
     ]
+
+
+def test_contexts_are_the_bytes_of_tokens_decoded_together(tmp_path: Path) -> None:
+    parts = ["我".encode()[:1], "我".encode()[1:]]
+    texts = {
+        0: TokenText("<0xE6>", parts[0]),
+        1: TokenText("<0x88><0x91>", parts[1]),
+        2: TokenText("the", b" the", b"the"),
+    }
+    extra = {"token": np.array([2, 0, 1, 2, 0]), "token_text": np.array(["a", "b", "c"])}
+    capture = make_capture(tmp_path, arrays_of([{0: 5.0}, {0: 4.0}, {0: 3.0}, {0: 2.0}, {}], 1, **extra))
+    count(capture)
+    assert read_table(capture, CONTEXTS).column("text").to_pylist() == ["«c»abca", "c«a»bca", "ca«b»ca", "cab«c»a"]
+    write_vocabulary(capture.path, texts)
+    assert capture.vocabulary() == {0: "<0xE6>", 1: "<0x88><0x91>", 2: "the"}
+    # Another vocabulary: the tables are of another capture.
+    assert count(capture)
+    assert read_table(capture, CONTEXTS).column("text").to_pylist() == [
+        "«the»我 the", "the«我» the", "the«我» the", "the我« the»",
+    ]  # fmt: skip
+    assert read_table(capture, TOKENS).column("text").to_pylist() == ["the", "<0xE6>", "<0x88><0x91>"]
 
 
 def test_contexts_span_the_activation_range(tmp_path: Path) -> None:

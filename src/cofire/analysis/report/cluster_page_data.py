@@ -15,8 +15,7 @@ import numpy as np
 from cofire.analysis.clusters.members import cluster_members
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
-from cofire.ingest.latents.contexts import WINDOW
-from cofire.ingest.latents.top_tokens import token_text
+from cofire.ingest.latents.contexts import window_around
 from cofire.schema.tables import (
     CLUSTER_FUNCTIONS,
     CLUSTER_NULLS,
@@ -214,7 +213,7 @@ def _extremes(capture: CaptureDir, points: list[dict[str, Any]]) -> list[Extreme
     documents = capture.documents() if able else None
     if not able or documents is None:
         return []
-    texts = capture.vocabulary()
+    texts = capture.token_bytes()
     found: list[Extreme] = []
     seen: set[int] = set()
     at = np.array([point["components"] for point in able])
@@ -224,10 +223,6 @@ def _extremes(capture: CaptureDir, points: list[dict[str, Any]]) -> list[Extreme
             fresh = [able[k] for k in (order[::-1] if upper else order) if able[k]["point"] not in seen]
             for point in fresh[:AT_END]:
                 seen.add(point["point"])
-                start = max(0, point["position"] - WINDOW)
-                near = documents[point["document"]][start : point["position"] + WINDOW + 1]
-                words = [token_text(int(token), texts) for token in near]
-                k = point["position"] - start
-                before, after = "".join(words[:k]), "".join(words[k + 1 :])
-                found.append(Extreme(point["point"], (component, upper), before, words[k], after))
+                near = window_around(documents[point["document"]], point["position"], texts)
+                found.append(Extreme(point["point"], (component, upper), *near))
     return found

@@ -6,7 +6,7 @@
       counts/upto-N/         in the place of shards/ after --no-keep: the running counts of all N shards
       residuals/residuals-NNNNN.safetensors   where asked for: what the SAE read on a sample of a shard's tokens
       text.parquet           every token of every document (masked ones too), for the contexts
-      vocabulary.parquet     token id -> text
+      vocabulary.parquet     token id -> how it is shown, and the bytes that it adds to a text (`TokenText`)
       weights.safetensors    W_enc [d, N], W_dec [N, d], b_dec [d], b_enc, threshold [N]; r_mag, b_mag [N] if gated
       tables/                what `cofire count` and `cofire analyze` make of it
 
@@ -15,10 +15,10 @@ Readers get a `CaptureDir`; it opens only what is complete.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from cofire.ingest.capture_dir.layout import MANIFEST, TABLES, TEXT, VOCABULARY,
 from cofire.ingest.capture_dir.manifest import Manifest
 from cofire.ingest.capture_dir.residuals import Residuals, read_residuals
 from cofire.ingest.capture_dir.shard import Shard
+from cofire.ingest.capture_dir.token_bytes import TokenBytes, TokenText
 from cofire.ingest.capture_dir.weights import Weights
 
 if TYPE_CHECKING:
@@ -132,11 +133,18 @@ class CaptureDir:
         return Weights(self.path / WEIGHTS)
 
     def vocabulary(self) -> dict[int, str] | None:
-        """Return the text of each token id, or None where an import has none."""
+        """Return how each token id is shown, or None where an import has no texts."""
+        table = self._optional(VOCABULARY)
+        return None if table is None else _by_token(table, "text")
+
+    def token_bytes(self) -> TokenBytes:
+        """Return what each token id adds to a text; empty where an import has no texts."""
         table = self._optional(VOCABULARY)
         if table is None:
-            return None
-        return dict(zip(table.column("token").to_pylist(), table.column("text").to_pylist(), strict=True))
+            return TokenBytes()
+        # Imports, and captures of earlier versions, have texts alone: they were joined as they are.
+        anywhere = {token: text.encode() for token, text in _by_token(table, "text").items()}
+        return TokenBytes(anywhere | _by_token(table, "bytes"), _by_token(table, "first"))
 
     @property
     def has_text(self) -> bool:
@@ -167,13 +175,24 @@ class CaptureDir:
             raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
 
 
-def write_vocabulary(capture: Path, texts: dict[int, str]) -> None:
-    """Write `vocabulary.parquet`: token id -> text."""
+def write_vocabulary(capture: Path, texts: Mapping[int, TokenText]) -> None:
+    """Write `vocabulary.parquet`: token, text; bytes, and first, where a token has them."""
     import pyarrow as pa
 
     ids = sorted(texts)
-    table = pa.table({"token": pa.array(ids, pa.int32()), "text": pa.array([texts[i] for i in ids], pa.string())})
-    write_parquet(capture / VOCABULARY, table)
+    columns = {"token": pa.array(ids, pa.int32()), "text": pa.array([texts[i].text for i in ids], pa.string())}
+    for name, values in (("bytes", [texts[i].added for i in ids]), ("first", [texts[i].first for i in ids])):
+        if any(value is not None for value in values):
+            columns[name] = pa.array(values, pa.binary())
+    write_parquet(capture / VOCABULARY, pa.table(columns))
+
+
+def _by_token(table: pa.Table, column: str) -> dict[int, Any]:
+    """Return a column's values, where it has any, by token id."""
+    if column not in table.column_names:
+        return {}
+    pairs = zip(table.column("token").to_pylist(), table.column(column).to_pylist(), strict=True)
+    return {token: value for token, value in pairs if value is not None}
 
 
 def find_captures(paths: list[Path]) -> list[CaptureDir]:

@@ -14,7 +14,9 @@ from cofire.common.arrays import Ints
 from cofire.common.files import sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
+from cofire.ingest.capture_dir.token_bytes import TokenText
 from cofire.ingest.capturing.quiet import quiet
+from cofire.ingest.capturing.token_texts import token_texts
 
 __all__ = ["LanguageModel", "find_model", "load_model"]
 
@@ -56,14 +58,10 @@ class LanguageModel:
             ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         return ids
 
-    def vocabulary(self) -> dict[int, str]:
-        """Return the text of every token id; the tokenizer's raw form where the bytes are no whole characters."""
-        size = len(self.tokenizer)
+    def vocabulary(self) -> dict[int, TokenText]:
+        """Return the text of every token id; see `token_texts`."""
         with quiet():
-            texts = {token: self.tokenizer.decode([token]) for token in range(size)}
-            broken = [token for token, text in texts.items() if "\N{REPLACEMENT CHARACTER}" in text]
-            raw = self.tokenizer.convert_ids_to_tokens(broken)
-        return texts | {token: str(form) for token, form in zip(broken, raw, strict=True)}
+            return token_texts(self.tokenizer)
 
     def run(self, tokens: Ints, hooks: list[str]) -> dict[str, Any]:
         """Run the model once and return the activation at each hook point, as tensors [batch, n, ...] on the device.

@@ -10,7 +10,7 @@ import pyarrow as pa
 from cofire.common.arrays import Floats, Ints32
 from cofire.common.hashing import mix, place_hash
 from cofire.ingest.capture_dir.shard import Shard
-from cofire.ingest.latents.top_tokens import token_text
+from cofire.ingest.capture_dir.token_bytes import TokenBytes
 from cofire.schema.tables import CONTEXTS
 
 CONTEXTS_PER_LATENT = 10
@@ -75,7 +75,7 @@ class ContextSampler:
         threshold: Floats,
         mu: Floats,
         documents: Mapping[int, Ints32],
-        texts: Mapping[int, str] | None,
+        texts: TokenBytes,
     ) -> pa.Table:
         """Return the `contexts` table, strongest first within a latent.
 
@@ -83,7 +83,7 @@ class ContextSampler:
             threshold: float64 [N].
             mu: float64 [N], NaN for dead latents.
             documents: all tokens of each document.
-            texts: text of each token id.
+            texts: what each token id adds to a text.
         """
         slot = np.flatnonzero(np.isfinite(self.priority))
         latent = slot // CONTEXTS_PER_LATENT
@@ -104,8 +104,13 @@ class ContextSampler:
         )
 
 
-def context_text(tokens: Ints32, position: int, texts: Mapping[int, str] | None) -> str:
-    """Return the token at `position` between « and », with 12 tokens on either side."""
-    words = [token_text(int(t), texts) for t in tokens[max(0, position - WINDOW) : position + WINDOW + 1]]
-    at = min(position, WINDOW)
-    return "".join([*words[:at], "«", words[at], "»", *words[at + 1 :]])
+def context_text(tokens: Ints32, position: int, texts: TokenBytes) -> str:
+    """Return the token at `position` between « and », with 12 tokens on either side; see `TokenBytes.around`."""
+    before, token, after = window_around(tokens, position, texts)
+    return f"{before}«{token}»{after}"
+
+
+def window_around(tokens: Ints32, position: int, texts: TokenBytes) -> tuple[str, str, str]:
+    """Return the text before the token at `position`, the token, and the text after it: 12 tokens on either side."""
+    start = max(0, position - WINDOW)
+    return texts.around(tokens[start : position + WINDOW + 1], position - start)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from cofire.common.arrays import Floats, Ints
 from cofire.common.files import read_arrays, write_arrays
 from cofire.ingest.capture_dir.shard import Shard
+from cofire.ingest.capture_dir.token_bytes import id_text
 from cofire.schema.tables import TOKENS
 
 TOP_TOKENS = 10
@@ -200,4 +201,4 @@ def evidence(count: Ints, firings: Ints, of_token: Ints, tokens: int) -> Floats:
 
 def token_text(token: int, texts: Mapping[int, str] | None) -> str:
     """Return a token as text, or its id in brackets where no text is known."""
-    return texts.get(token, f"[{token}]") if texts is not None else f"[{token}]"
+    return texts.get(token, id_text(token)) if texts is not None else id_text(token)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.errors import InputError
-from cofire.ingest.capturing.sae_directories.files import OWN, SaeFiles, read_object, settle, whole
+from cofire.ingest.capturing.sae_directories.files import SaeFiles, read_object, settle, whole
 from cofire.ingest.capturing.sae_directories.hooks import hook_of_site, layer_of
 
 WEIGHTS, CONFIG = "ae.pt", "config.json"
@@ -51,7 +51,7 @@ def describe(directory: Path) -> SaeFiles:
         raise InputError(f"{path} has no object trainer, as dictionary_learning writes it: copy or save the SAE again")
     buffer: dict[str, Any] = config["buffer"] if isinstance(config.get("buffer"), dict) else {}
     name = trainer.get("dict_class")
-    if name not in CLASSES:
+    if not isinstance(name, str) or name not in CLASSES:
         raise InputError(
             f"{path}: trainer.dict_class is {name!r}, which cannot be captured: known are {', '.join(CLASSES)}"
         )
@@ -62,7 +62,7 @@ def describe(directory: Path) -> SaeFiles:
             "biases of ae.pt by it (scale_biases) if they are not yet, and remove it"
         )
     architecture, subtracts, tensors = CLASSES[name]
-    hook, parts = _hook(directory, path, trainer, buffer)
+    hook, unclear, parts = _hook(directory, trainer, buffer)
     metadata = settle(
         directory,
         {
@@ -71,6 +71,7 @@ def describe(directory: Path) -> SaeFiles:
             "prepend_bos": True,
             "context_size": whole(path, buffer, "ctx_len"),
         },
+        unclear,
     )
     settings: dict[str, Any] = {"architecture": architecture, "apply_b_dec_to_input": subtracts}
     if architecture == "topk":
@@ -89,25 +90,19 @@ def describe(directory: Path) -> SaeFiles:
     )
 
 
-def _hook(
-    directory: Path, path: Path, trainer: dict[str, Any], buffer: dict[str, Any]
-) -> tuple[str | None, tuple[str, ...]]:
-    """Return the hook point, None where nothing says it, and the parts of the path that name the SAE."""
+def _hook(directory: Path, trainer: dict[str, Any], buffer: dict[str, Any]) -> tuple[str | None, str, tuple[str, ...]]:
+    """Return the hook point or None, why it is not clear, and the parts of the path that name the SAE."""
     folders = directory.resolve().parts[1:][-3:]
     found = next(((hook, at) for at in reversed(range(len(folders))) if (hook := hook_of_site(folders[at]))), None)
     start = len(folders) - (2 if folders[-1].startswith("trainer_") else 1)
     parts = folders[max(0, start if found is None else min(start, found[1])) :]
     # What a module is given has another name than what it gives.
     if buffer.get("io", "out") != "out":
-        return None, parts
+        return None, f"buffer.io is {buffer['io']!r}", parts
     submodule, layer = trainer.get("submodule_name"), trainer.get("layer")
-    said = hook_of_site(submodule) if isinstance(submodule, str) else None
-    hook = said or (found[0] if found else None)
+    hook, where = (hook_of_site(submodule) if isinstance(submodule, str) else None), submodule
+    if hook is None and found is not None:
+        hook, where = found[0], folders[found[1]]
     if hook is not None and isinstance(layer, int) and layer_of(hook) not in (None, layer):
-        where = (
-            f"trainer.submodule_name {submodule!r}" if said else f"the folder {folders[found[1]] if found else ''!r}"
-        )
-        raise InputError(
-            f"{path}: trainer.layer is {layer}, {where} says another: correct it, or write the hook point into {OWN}"
-        )
-    return hook, parts
+        return None, f"trainer.layer is {layer}, but it was trained on {where}", parts
+    return hook, "", parts

@@ -87,8 +87,10 @@ def whole(path: Path, values: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-def settle(directory: Path, found: dict[str, Any]) -> dict[str, Any]:
+def settle(directory: Path, found: dict[str, Any], unclear: str = "") -> dict[str, Any]:
     """Return the metadata `found` with what the user's `cofire.json` says put over it.
+
+    `unclear` says why no hook point was found.
 
     Raises:
         InputError: that file is malformed, or neither says which hook point the SAE reads.
@@ -101,10 +103,13 @@ def settle(directory: Path, found: dict[str, Any]) -> dict[str, Any]:
         if type(value) is not SAID[name] or (SAID[name] is not bool and not value):
             raise InputError(f"{path}: {name} is {value!r}; give a {_KINDS[SAID[name]]}")
     metadata = {name: value for name, value in (found | said).items() if value is not None}
+    if metadata.get("context_size", 2) < 2:
+        raise InputError(f"{directory}: its context_size is {metadata['context_size']}; give at least 2 in {path}")
     if "hook_name" not in metadata:
         example = '{"hook_name": "blocks.3.hook_resid_post"}'
         raise InputError(
-            f"{directory} does not say which hook point its SAE reads: write it into {path}, such as {example}"
+            f"{directory} does not say which hook point its SAE reads{unclear and f' ({unclear})'}: "
+            f"write it into {path}, such as {example}"
         )
     return metadata
 
@@ -203,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             found = load_file(path)
         elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 found = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)

@@ -92,19 +92,21 @@ def sparsify(directory: Path, *, run: dict[str, Any] | None = None, dtype: str =
     return raw
 
 
-def gemma_scope(directory: Path) -> Raw:
-    """An SAE of Gemma Scope: params.npz, whose place says all else."""
-    raw = random(PLAIN | {"threshold": (N,)}, seed=60)
+def gemma_scope(directory: Path, *, small: bool = False) -> Raw:
+    """An SAE of Gemma Scope: params.npz, whose place says all else; `small` letters are in some of the transcoders'."""
+    shapes = PLAIN | {"threshold": (N,)}
+    raw = random({name.replace("W_", "w_") if small else name: shape for name, shape in shapes.items()}, seed=60)
     directory.mkdir(parents=True)
     np.savez(directory / "params.npz", **raw)
     return raw
 
 
 def gemma_scope_2(directory: Path, point: str, **config: Any) -> Raw:
-    """An SAE of Gemma Scope 2 that reads `point`."""
+    """An SAE of Gemma Scope 2 that reads `point`; `config` as in google/gemma-scope-2-270m-pt."""
     raw = random({name.replace("W_", "w_"): shape for name, shape in (PLAIN | {"threshold": (N,)}).items()}, seed=61)
     save(directory / "params.safetensors", raw)
-    said = {"architecture": "jump_relu", "model_name": "gemma-v3-1b-pt", "hf_hook_point_in": point, "width": N}
+    said = {"hf_hook_point_in": point, "hf_hook_point_out": point, "width": N, "model_name": "google/gemma-3-1b-pt"}
+    said |= {"architecture": "jump_relu", "l0": 50, "affine_connection": False, "type": "sae"}
     write(directory / "config.json", said | config)
     return raw
 

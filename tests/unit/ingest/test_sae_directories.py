@@ -105,7 +105,7 @@ def test_dictionary_learning_says_what_it_is(tmp_path: Path) -> None:
 def test_sparsify_says_what_it_is(tmp_path: Path) -> None:
     run = {"model": "EleutherAI/pythia-160m", "ctx_len": 2048}
     found = sparse(tmp_path / "run" / "layers.3.mlp", {}, **{"../config.json": run})
-    assert found.spec == "local:layers.3.mlp"
+    assert found.spec == "local:run/layers.3.mlp"
     assert found.metadata == {
         "hook_name": "blocks.3.mlp.hook_out",
         "model_name": "EleutherAI/pythia-160m",
@@ -115,10 +115,17 @@ def test_sparsify_says_what_it_is(tmp_path: Path) -> None:
         "transcode": False,
     }
     seed = sparse(tmp_path / "run" / "layers.3" / "seed1", {})
-    assert (seed.sae_id, (seed.metadata or {})["hook_name"]) == ("layers.3/seed1", "blocks.3.hook_resid_post")
+    assert (seed.sae_id, (seed.metadata or {})["hook_name"]) == ("run/layers.3/seed1", "blocks.3.hook_resid_post")
     assert (seed.metadata or {})["model_name"] == "EleutherAI/pythia-160m"
     transcoder = sparse(tmp_path / "run" / "layers.4.mlp", {"transcode": True})
     assert (transcoder.metadata or {})["hook_name"] == "blocks.4.mlp.hook_in"
+    assert sparse(tmp_path / "my run: 2\n" / "h.0", {}).sae_id == "my_run__2_/h.0"
+    # EleutherAI/skip-transcoder-Llama-3.2-1B-131k, whose cfg.json knows no `transcode`.
+    skips = sparse(tmp_path / "else" / "layers.5.mlp", {"skip_connection": True})
+    assert (skips.metadata or {})["hook_name"] == "blocks.5.mlp.hook_in"
+    winter = sparse(tmp_path / "run" / "layers.4.mlp", {"skip_connection": False})
+    assert (winter.metadata or {})["hook_name"] == "blocks.4.mlp.hook_out"
+    assert sparse(tmp_path / "else" / "layers.5", {"skip_connection": False}).sae_id == "else/layers.5"
     alone = sparse(tmp_path / "else" / "embed_tokens", {})
     assert alone.metadata == {"hook_name": "hook_embed", "prepend_bos": True, "library": "sparsify", "transcode": False}
 
@@ -130,13 +137,13 @@ def test_sparsify_says_what_it_is(tmp_path: Path) -> None:
             "gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82",
             "blocks.12.hook_resid_post",
             "google/gemma-2-2b",
-            "layer_12/width_16k/average_l0_82",
+            "gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82",
         ),
         (
             "models--google--gemma-scope-9b-it-res/snapshots/0123abc/layer_20/width_131k/average_l0_24",
             "blocks.20.hook_resid_post",
             "google/gemma-2-9b-it",
-            "layer_20/width_131k/average_l0_24",
+            "gemma-scope-9b-it-res/layer_20/width_131k/average_l0_24",
         ),
         ("gemma-scope-2b-pt-mlp/layer_0/width_16k/l", "blocks.0.ln2_post.hook_out", "google/gemma-2-2b", None),
         ("gemma-scope-27b-pt-att/layer_1/width_16k/l", "blocks.1.attn.hook_z", "google/gemma-2-27b", None),
@@ -163,11 +170,12 @@ def test_gemma_scope_is_known_by_its_place(
     ],
 )
 def test_gemma_scope_2_says_its_hook_point(tmp_path: Path, point: str, hook: str) -> None:
-    said = {"architecture": "jump_relu", "hf_hook_point_in": point, "model_name": "gemma-v3-1b-pt"}
-    found = put(tmp_path / "resid_post" / "layer_12", {"params.safetensors": "", "config.json": said})
+    said = {"architecture": "jump_relu", "hf_hook_point_in": point, "model_name": "gemma-v3-1b-pt", "type": "sae"}
+    place = tmp_path / "models--google--gemma-scope-2-1b-pt" / "snapshots" / "0a1b" / "resid_post" / "layer_12"
+    found = put(place, {"params.safetensors": "", "config.json": said})
     metadata = found.metadata or {}
     assert (metadata["hook_name"], metadata["model_name"]) == (hook, "gemma-3-1b-pt")
-    assert found.spec == "local:resid_post/layer_12"
+    assert found.spec == "local:gemma-scope-2-1b-pt/resid_post/layer_12"
 
 
 def test_the_user_s_file_counts_and_is_part_of_the_identity(tmp_path: Path) -> None:
@@ -227,6 +235,24 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "Gemma Scope elsewhere": ("layer_12/width_16k/average_l0_82", {"params.npz": ""}, WANTED),
     "Gemma Scope renamed": ("gemma-scope-2b-pt-res/twelve", {"params.npz": ""}, WANTED),
     "Gemma 3, another class": ("a", {"params.safetensors": "", "config.json": {"architecture": 3}}, "ure is 3, which"),
+    "crosscoder": (
+        "a",
+        {"params.safetensors": "", "config.json": {"architecture": "jump_relu", "type": "crosscoder"}},
+        "it is a crosscoder, which reads several layers",
+    ),
+    "all layers": (
+        "a",
+        {
+            "params.safetensors": "",
+            "config.json": {"architecture": "jump_relu", "hf_hook_point_in": "model.layers.{all}.output"},
+        },
+        WANTED,
+    ),
+    "SAE or transcoder": (
+        "layers.3.mlp",
+        spars({"skip_connection": False}),
+        r"config\.json beside .* SAE or a transcoder",
+    ),
     "Gemma 3, no place": ("a", {"params.safetensors": "", "config.json": {"architecture": "jump_relu"}}, WANTED),
     "unknown word": ("layers.3", spars({}, hook="x"), "'hook' is unknown; known are hook_name"),
     "no text": ("layers.3", spars({}, hook_name=3), "hook_name is 3; give a text"),

@@ -188,7 +188,9 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
     architecture = config.architecture()
     _check_class(source.spec, architecture)
     _settle_normalization(source, module)
-    metadata = json.loads(json.dumps(config.metadata.to_dict(), default=str))
+    # Of another library's SAE sae-lens says that it trained it.
+    said = source.metadata if source.files else config.metadata.to_dict()
+    metadata = json.loads(json.dumps(said, default=str))
     hook = metadata.get("hook_name")
     if not isinstance(hook, str) or not hook:
         raise InputError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.errors import InputError
-from cofire.ingest.capturing.sae_directories.files import SaeFiles, read_object, settle, whole
+from cofire.ingest.capturing.sae_directories.files import SaeFiles, id_of, read_object, settle, whole
 from cofire.ingest.capturing.sae_directories.hooks import hook_of_site, layer_of
 
 WEIGHTS, CONFIG = "ae.pt", "config.json"
@@ -82,7 +82,7 @@ def describe(directory: Path) -> SaeFiles:
             )
     return SaeFiles(
         library="dictionary_learning",
-        sae_id="/".join(parts),
+        sae_id=id_of(parts),
         weights=directory / WEIGHTS,
         tensors=tensors,
         config=settings | {"metadata": metadata | {"library": "dictionary_learning", "dict_class": name}},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -54,6 +54,13 @@ class SaeFiles:
         """The hash of all that decides what the tensors mean: another hook point is another SAE."""
         meant = [self.library, dict(self.tensors), self.config]
         return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
+
+
+def id_of(parts: Iterable[str]) -> str:
+    """Return parts of a path as an SAE id, with _ for what cannot stand in one."""
+    return "/".join(
+        "".join("_" if c.isspace() or c == ":" or not c.isprintable() else c for c in part) for part in parts
+    )
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -137,6 +144,10 @@ def convert(files: SaeFiles, device: str) -> tuple[dict[str, Any], dict[str, Any
     config |= _sizes(files, state)
     _check_threshold(files, state, config["d_sae"])
     _check_k(files, raw, config)
+    if "scaling_factor" in raw and not bool((raw["scaling_factor"] == 1).all()):
+        raise InputError(
+            f"{files.weights} has a scaling_factor, which no encoder of {files.library} applies: fold it in"
+        )
     for name, tensor in state.items():
         if not bool(tensor.isfinite().all()):
             raise InputError(f"{files.weights}: {files.tensors[name]} holds a value that is not finite")
@@ -209,7 +220,7 @@ def _read(path: Path) -> dict[str, Any]:
             found = load_file(path)
         elif path.suffix == ".npz":
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                found = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+                found = {name.replace("w_", "W_"): torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:

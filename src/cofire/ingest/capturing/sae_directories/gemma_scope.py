@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.errors import InputError
-from cofire.ingest.capturing.sae_directories.files import SaeFiles, read_object, settle
+from cofire.ingest.capturing.sae_directories.files import SaeFiles, id_of, read_object, settle
 from cofire.ingest.capturing.sae_directories.hooks import hook_of_module
 
 WEIGHTS, WEIGHTS_2, CONFIG_2 = "params.npz", "params.safetensors", "config.json"
@@ -22,6 +22,7 @@ CONTEXT = 1024
 
 _NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
 _REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att|transcoders)")
+_REPOSITORY_2 = re.compile(r"gemma-scope-2-\d+[mb]-(?:pt|it)")
 _LAYER = re.compile(r"layer_(\d+)")
 _SITES = {
     "res": "hook_resid_post",
@@ -41,7 +42,9 @@ def describe(directory: Path) -> SaeFiles:
     start = _start(parts)
     repository = next((one for part in reversed(parts) if (one := _REPOSITORY.search(part))), None)
     hook = model = None
+    name = parts[start:]
     if repository is not None:
+        name = (repository[0], *name)
         size, kind, site = repository.groups()
         model = f"google/gemma-2-{size}" + ("-it" if kind == "it" else "")
         layer = _LAYER.fullmatch(parts[start])
@@ -51,7 +54,7 @@ def describe(directory: Path) -> SaeFiles:
             hook = "blocks.0.hook_resid_pre"
     metadata = settle(directory, {"hook_name": hook, "model_name": model, "prepend_bos": True, "context_size": CONTEXT})
     transcoder = repository is not None and repository[3] == "transcoders"
-    return _files(directory / WEIGHTS, parts[start:], {name: name for name in _NAMES}, metadata, transcoder)
+    return _files(directory / WEIGHTS, name, {name: name for name in _NAMES}, metadata, transcoder)
 
 
 def describe_2(directory: Path) -> SaeFiles:
@@ -66,6 +69,10 @@ def describe_2(directory: Path) -> SaeFiles:
         raise InputError(
             f"{path}: architecture is {config.get('architecture')!r}, which cannot be captured: known is jump_relu"
         )
+    if config.get("type", "sae") not in ("sae", "transcoder"):
+        raise InputError(
+            f"{path}: it is a {config['type']}, which reads several layers: sae and transcoder can be captured"
+        )
     model = config.get("model_name")
     metadata = settle(
         directory,
@@ -76,9 +83,11 @@ def describe_2(directory: Path) -> SaeFiles:
             "context_size": CONTEXT,
         },
     )
-    parts = directory.resolve().parts[1:][-2:]
+    parts = directory.resolve().parts[1:]
+    release = next((one[0] for part in reversed(parts) if (one := _REPOSITORY_2.search(part))), None)
     names = {name: name.replace("W_", "w_") for name in _NAMES}
-    return _files(directory / WEIGHTS_2, parts, names, metadata, config.get("hf_hook_point_out") is not None)
+    name = parts[-2:] if release is None else (release, *parts[-2:])
+    return _files(directory / WEIGHTS_2, name, names, metadata, config.get("type") == "transcoder")
 
 
 def _hook_2(point: Any) -> str | None:
@@ -105,7 +114,7 @@ def _files(
 ) -> SaeFiles:
     return SaeFiles(
         library="Gemma Scope",
-        sae_id="/".join(parts),
+        sae_id=id_of(parts),
         weights=weights,
         tensors=tensors,
         config={

@@ -2,8 +2,8 @@
 
 A run has one for each hook point, `RUN/layers.12`, with several seeds `RUN/layers.12/seed0`, and RUN/config.json with
 the model. See https://github.com/EleutherAI/sparsify/blob/main/sparsify/sparse_coder.py: encoder.weight [N, d], W_dec
-[N, d]; top-k of relu(encoder(x - b_dec)). A transcoder subtracts no b_dec and reads what the module is given; those
-of before February 2025, whose cfg.json does not say that they are one (config.json does), subtract it nevertheless.
+[N, d]; top-k of relu(encoder(x - b_dec)). A transcoder reads what the module is given and does not subtract b_dec.
+Those of before February 2025 subtract it, and cfg.json does not call them so: skip_connection or RUN/config.json may.
 sae-lens 6.54 has a loader of such directories, which is not used: it transposes W_dec, rounds to bfloat16, takes every
 hook point for the residual stream, and subtracts b_dec unless decoder rows were normalised.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.errors import InputError
-from cofire.ingest.capturing.sae_directories.files import SaeFiles, read_object, settle, whole
+from cofire.ingest.capturing.sae_directories.files import SaeFiles, id_of, read_object, settle, whole
 from cofire.ingest.capturing.sae_directories.hooks import hook_of_module
 
 WEIGHTS, CONFIG, RUN = "sae.safetensors", "cfg.json", "config.json"
@@ -44,22 +44,27 @@ def describe(directory: Path) -> SaeFiles:
     seed = re.fullmatch(r"seed\d+", place.name) is not None
     point = place.parent if seed else place
     run = _run(point.parent / RUN)
-    transcoder = bool(config.get("transcode") or run.get("transcode"))
+    transcoder = bool(config.get("transcode") or config.get("skip_connection") or run.get("transcode"))
+    hook, unclear = hook_of_module(point.name, given=transcoder), ""
+    # Of these months cfg.json knows skip_connection, but not yet transcode.
+    if "skip_connection" in config and "transcode" not in config and not (transcoder or run or _is_layer(hook)):
+        hook, unclear = None, f"without {RUN} beside its folder it may be an SAE or a transcoder"
     metadata = settle(
         directory,
         {
-            "hook_name": hook_of_module(point.name, given=transcoder),
+            "hook_name": hook,
             "model_name": run.get("model") if isinstance(run.get("model"), str) else None,
             "prepend_bos": True,
             "context_size": whole(point.parent / RUN, run, "ctx_len"),
         },
+        unclear,
     )
     d_in = whole(path, config, "d_in")
     expansion = whole(path, config, "expansion_factor")
     d_sae = whole(path, config, "num_latents") or (d_in * expansion if d_in and expansion else None)
     return SaeFiles(
         library="sparsify",
-        sae_id=f"{point.name}/{place.name}" if seed else place.name,
+        sae_id=id_of(place.parts[1:][-3 if seed else -2 :]),
         weights=directory / WEIGHTS,
         tensors=TENSORS,
         config={
@@ -70,6 +75,10 @@ def describe(directory: Path) -> SaeFiles:
         },
         sizes={"d_in": d_in, "d_sae": d_sae},
     )
+
+
+def _is_layer(hook: str | None) -> bool:
+    return hook is not None and hook.endswith("hook_resid_post")
 
 
 def _run(path: Path) -> dict[str, Any]:

@@ -63,9 +63,12 @@ ENCODE: dict[str, Callable[[Raw, Floats], Floats]] = {
     "sparsify, bfloat16": lambda raw, x: top(relu(linear(raw, x - raw["b_dec"]))),
     "sparsify, decoder as it came out": lambda raw, x: top(relu(linear(raw, x - raw["b_dec"]))),
     "sparsify transcoder": lambda raw, x: top(relu(linear(raw, x))),
+    "sparsify skip transcoder of 2024": lambda raw, x: top(relu(linear(raw, x - raw["b_dec"]))),
     "sparsify transcoder of 2024": lambda raw, x: top(relu(linear(raw, x - raw["b_dec"]))),
     "Gemma Scope": lambda raw, x: jump(plain(raw, x), raw["threshold"]),
     "Gemma Scope transcoder": lambda raw, x: jump(plain(raw, x), raw["threshold"]),
+    "Gemma Scope transcoder, small letters": lambda raw, x: jump(x @ raw["w_enc"] + raw["b_enc"], raw["threshold"]),
+    "Gemma Scope 2 transcoder": lambda raw, x: jump(x @ raw["w_enc"] + raw["b_enc"], raw["threshold"]),
     "Gemma Scope 2": lambda raw, x: jump(x @ raw["w_enc"] + raw["b_enc"], raw["threshold"]),
 }
 
@@ -88,6 +91,21 @@ def save(name: str, place: Path) -> tuple[Path, Raw]:
         "sparsify transcoder of 2024": (run / "layers.1.mlp", lambda at: saved.sparsify(at, run={"transcode": True})),
         "Gemma Scope": (scope, saved.gemma_scope),
         "Gemma Scope transcoder": (scope, saved.gemma_scope),
+        "sparsify skip transcoder of 2024": (
+            run / "layers.1.mlp",
+            lambda at: saved.sparsify(at, skip_connection=True),
+        ),
+        "Gemma Scope transcoder, small letters": (scope, lambda at: saved.gemma_scope(at, small=True)),
+        "Gemma Scope 2 transcoder": (
+            run / "layer_1",
+            lambda at: saved.gemma_scope_2(
+                at,
+                "model.layers.1.pre_feedforward_layernorm.output",
+                hf_hook_point_out="model.layers.1.post_feedforward_layernorm.output",
+                affine_connection=True,
+                type="transcoder",
+            ),
+        ),
         "Gemma Scope 2": (run / "layer_1", lambda at: saved.gemma_scope_2(at, "model.layers.1.output")),
     }
     directory, write = directories[name]
@@ -122,6 +140,7 @@ def test_encode_is_that_of_the_library(tmp_path: Path, name: str) -> None:
     assert 0.02 < (expected > 0).mean() < 0.7
     check(sae, raw, expected, found)
     assert sae.info.folded_decoder_norm == (sae.info.architecture != "topk")
+    assert ("transcoder" in sae.info.architecture) == ("transcoder" in name and "Gemma" in name)
     assert (sae.n_latents, sae.info.d_in, sae.info.layer) == (saved.N, saved.D, 1)
     assert (sae.info.hook or "").startswith("blocks.1.")
     assert sae.info.source == str(directory)
@@ -188,6 +207,7 @@ def test_damaged_weights_give_one_line(tmp_path: Path) -> None:
         (learned("large", lambda raw: raw.pop("k"), "AutoEncoderTopK", k=49), "has 48 latents, .* wants k 49"),
         (learned("unset", lambda raw: raw["threshold"].fill(-1), "BatchTopKSAE"), "before its threshold was set"),
         (learned("untracked", lambda raw: raw.pop("threshold"), "BatchTopKSAE"), "has no tensor threshold"),
+        (learned("scaled", lambda raw: raw.update(scaling_factor=np.ones(3) * 2)), "has a scaling_factor, which no"),
         (learned("nan", poison, "JumpReluAutoEncoder"), "threshold holds a value that is not finite"),
     ]:
         with pytest.raises(InputError, match=message) as caught:
@@ -313,4 +333,4 @@ def test_captures_read_what_the_library_s_hook_point_is(
     with pytest.raises(CaptureError, match="with another SAE configuration"):
         capture(gemma, specs, text, tmp_path / "out", **run)
     (alone,) = capture(gemma, [str(other)], text, tmp_path / "alone", **run)
-    assert (alone.uid, alone.manifest.sae.hook) == ("local/layers.1", "blocks.1.hook_resid_mid")
+    assert (alone.uid, alone.manifest.sae.hook) == ("local/sparse/layers.1", "blocks.1.hook_resid_mid")

@@ -180,11 +180,17 @@ def test_damaged_weights_give_one_line(tmp_path: Path) -> None:
     np.savez(objects / "params.npz", W_enc=np.array([{}], dtype=object))
     backup = {"step": 3, "ae": {"bias": torch.zeros(3)}, "optimizer": {}, "config": {}, "norm_factor": 2.0}
     number = {"encoder.weight": 3}
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return Path.mkdir, (tmp_path / "made by a pickle",)
+
     for directory, message in [
         (
             as_it_is("module", torch.nn.Linear(2, 2)),
             "holds more than tensors, or is damaged; cofire does not run what is in a pickle",
         ),
+        (as_it_is("evil", {"bias": torch.zeros(3), "more": Evil()}), "cofire does not run what is in a pickle"),
         (as_it_is("backup", backup), "backup of a training that had not ended"),
         (as_it_is("list", [torch.zeros(3)]), "is no state of an SAE"),
         (as_it_is("number", number), "is no state of an SAE"),
@@ -213,6 +219,7 @@ def test_damaged_weights_give_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message) as caught:
             load_sae(find_sae(f"r:i={directory}"))
         assert "\n" not in str(caught.value)
+    assert not (tmp_path / "made by a pickle").exists()
 
 
 @pytest.fixture(scope="module")

@@ -274,6 +274,12 @@ def test_what_cannot_be_captured_gives_one_line(tmp_path: Path, name: str) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_is_not_its_directory(tmp_path: Path) -> None:
+    learned(tmp_path / "run" / "best", SITE)
+    with pytest.raises(InputError, match=r"best/ae\.pt is a file: name the directory"):
+        find_sae(str(tmp_path / "run" / "best" / "ae.pt"))
+
+
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000, json.dumps("x").encode()])
 def test_damaged_configurations_give_one_line(tmp_path: Path, content: bytes) -> None:
     for folder, weights, config in [("a", "ae.pt", "config.json"), ("layers.3", "sae.safetensors", "cfg.json")]:

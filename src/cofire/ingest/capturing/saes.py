@@ -128,6 +128,8 @@ def find_sae(spec: str) -> SaeSource:
     release = sae_id = ""
     if spec and Path(spec).is_dir():
         directory = Path(spec)
+    elif spec and Path(spec).is_file():
+        raise InputError(f"--sae {spec} is a file: name the directory that it lies in, with what was saved beside it")
     else:
         name, equals, place = spec.partition("=")
         release, _, sae_id = name.partition(":")

@@ -18,7 +18,13 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Start over where ano
 
 def capture(
     model: Annotated[str, typer.Option(help="Hugging Face name or directory of the language model.")],
-    sae: Annotated[list[str], typer.Option(help="RELEASE:SAE_ID, DIR or RELEASE:SAE_ID=DIR; may be given again.")],
+    sae: Annotated[
+        list[str],
+        typer.Option(
+            help="RELEASE:SAE_ID, DIR or RELEASE:SAE_ID=DIR; may be given again. DIR: of sae-lens, "
+            "dictionary_learning, sparsify or Gemma Scope."
+        ),
+    ],
     text: Annotated[str, typer.Option(help="File (.txt, .jsonl, also .gz), directory, or hf:NAME[:SPLIT].")],
     out: OutOption,
     tokens: Annotated[int | None, typer.Option(help="Text tokens to read, masked ones included.")] = None,

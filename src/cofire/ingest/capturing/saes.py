@@ -2,7 +2,8 @@
 
 RELEASE:SAE_ID        from the registry of sae-lens (fetched from the Hugging Face hub)
 DIR                   a directory of sae-lens (cfg.json, sae_weights.safetensors); release and SAE id from the metadata
-                      in cfg.json, `local` and the directory's name where there are none
+                      in cfg.json, `local` and the directory's name where there are none. Or one of another library
+                      (`sae_directories`: dictionary_learning, sparsify, Gemma Scope), which sae-lens is given converted
 RELEASE:SAE_ID=DIR    such a directory, under the name given
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from cofire.common.files import sha256_of, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import SaeInfo, check_identity
 from cofire.ingest.capturing.quiet import quiet
+from cofire.ingest.capturing.sae_directories.describe import describe
+from cofire.ingest.capturing.sae_directories.files import SaeFiles, convert
 
 __all__ = ["LoadedSae", "SaeSource", "find_sae", "load_sae"]
 
@@ -52,7 +55,10 @@ TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "r_mag", "b_mag")
 
 @dataclass(frozen=True)
 class SaeSource:
-    """Which SAE is meant. The hashes and metadata are known before loading for a directory, None for the registry."""
+    """Which SAE is meant. The hashes and metadata are known before loading for a directory, None for the registry.
+
+    `files` describes a directory of another library than sae-lens.
+    """
 
     release: str
     sae_id: str
@@ -60,6 +66,7 @@ class SaeSource:
     weights_sha256: str | None = None
     config_sha256: str | None = None
     metadata: dict[str, Any] | None = None
+    files: SaeFiles | None = None
 
     @property
     def spec(self) -> str:
@@ -115,12 +122,14 @@ def find_sae(spec: str) -> SaeSource:
     """Find the SAE that `spec` names (see the module) without loading it; a directory's files are hashed.
 
     Raises:
-        InputError: `spec` names neither a directory nor a release and SAE id, or the directory is not of sae-lens.
+        InputError: `spec` names neither a directory nor a release and SAE id, or the directory holds no known SAE.
     """
     directory: Path | None = None
     release = sae_id = ""
     if spec and Path(spec).is_dir():
         directory = Path(spec)
+    elif spec and Path(spec).is_file():
+        raise InputError(f"--sae {spec} is a file: name the directory that it lies in, with what was saved beside it")
     else:
         name, equals, place = spec.partition("=")
         release, _, sae_id = name.partition(":")
@@ -135,9 +144,18 @@ def find_sae(spec: str) -> SaeSource:
     if directory is None:
         check_identity(release, sae_id)
         return SaeSource(release, sae_id, None)
+    files = describe(directory)
+    if files is not None:
+        release, sae_id = release or "local", sae_id or files.sae_id
+        check_identity(release, sae_id)
+        hashes = (sha256_of(files.weights), files.config_sha256)
+        return SaeSource(release, sae_id, directory, *hashes, files.metadata, files)
     for file in (CONFIG, WEIGHTS):
         if not (directory / file).is_file():
-            raise InputError(f"no SAE in {directory}: it has no {file}; give a directory that sae-lens saved")
+            raise InputError(
+                f"no SAE in {directory}: it has no {file}; give a directory that sae-lens, dictionary_learning or "
+                "sparsify saved, or one of Gemma Scope"
+            )
     try:
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
@@ -172,7 +190,9 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
     architecture = config.architecture()
     _check_class(source.spec, architecture)
     _settle_normalization(source, module)
-    metadata = json.loads(json.dumps(config.metadata.to_dict(), default=str))
+    # Of another library's SAE sae-lens says that it trained it.
+    said = source.metadata if source.files else config.metadata.to_dict()
+    metadata = json.loads(json.dumps(said, default=str))
     hook = metadata.get("hook_name")
     if not isinstance(hook, str) or not hook:
         raise InputError(
@@ -210,7 +230,7 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
         source=str(source.directory) if source.directory else f"sae-lens:{source.spec}",
         metadata=metadata,
     )
-    known = SaeSource(source.release, source.sae_id, source.directory, weights_hash, config_hash, metadata)
+    known = replace(source, weights_sha256=weights_hash, config_sha256=config_hash, metadata=metadata)
     head = metadata.get("hook_head_index")
     return LoadedSae(known, module, info, int(config.d_sae), None if head is None else int(head))
 
@@ -223,13 +243,20 @@ def _load(source: SaeSource, device: str) -> Any:
             from safetensors import SafetensorError
     except ImportError as error:
         raise InputError(f"loading SAEs needs sae-lens ({error}): pip install 'cofire[capture]'") from error
-    if source.directory:
+    if source.directory and source.files is None:
         architecture = json.loads((source.directory / CONFIG).read_text(encoding="utf-8")).get(
             "architecture", "standard"
         )
         _check_class(source.spec, str(architecture))
     try:
         with quiet():
+            if source.files is not None:
+                files = source.files
+                return SAE.load_from_disk(
+                    files.weights.parent,
+                    device=device,
+                    converter=lambda _path, device, **_: convert(files, device),
+                )
             if source.directory:
                 return SAE.load_from_disk(source.directory, device=device, dtype="float32")
             return SAE.from_pretrained(source.release, source.sae_id, device=device, dtype="float32")

@@ -45,9 +45,11 @@ ORDER = {
         {"analyze"},
     ],
     "cofire.store": [
+        {"packed"},
         {"plan", "lexer", "values", "embedded", "faults"},
         {"guard", "results"},
         {"connect"},
+        {"migrations"},
         {"versions"},
         {"opening"},
         {""},

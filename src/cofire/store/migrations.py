@@ -16,8 +16,8 @@ import numpy as np
 from cofire.common.progress import Progress
 from cofire.ingest.latents.top_tokens import TOP_TOKENS, evidence
 from cofire.schema.cypher import ddl, neo4j_ddl
-from cofire.store.plan.latent_rows import distinctive_tokens, words_of
-from cofire.store.plan.section import fitting
+from cofire.store.latent_texts import distinctive_tokens, words_of
+from cofire.store.packed import fitting
 
 if TYPE_CHECKING:
     from cofire.store.connect import Run, Store

@@ -17,7 +17,8 @@ def packed_size(value: Any) -> int:
 
     Args:
         value: None, a bool, number, text or bytes, or a list, tuple or dict of such, nested in any way. A text counts
-            by its UTF-8 length. Anything else (a date) counts as 64 bytes.
+            by its UTF-8 length, arrays and tables of NumPy and pandas as the lists that the driver makes of them.
+            Anything else (a date) counts as 64 bytes.
     """
     size = 0
     waiting: list[Iterable[Any]] = [(value,)]
@@ -38,6 +39,19 @@ def packed_size(value: Any) -> int:
                 waiting += [found.keys(), found.values()]
             elif isinstance(found, bytes | bytearray):
                 size += _HEAD + len(found)
+            elif hasattr(found, "tolist"):
+                waiting.append((found.tolist(),))
+            elif hasattr(found, "to_dict"):
+                waiting.append((found.to_dict("list"),))
             else:
                 size += 64
     return size
+
+
+def fitting(rows: list[list[Any]], size: int) -> list[list[Any]]:
+    """Return the first of the rows, as many as pack into `size` bytes, but one at least."""
+    for number, row in enumerate(rows):
+        size -= packed_size(row)
+        if size < 0:
+            return rows[: max(number, 1)]
+    return rows

@@ -45,7 +45,7 @@ ORDER = {
         {"analyze"},
     ],
     "cofire.store": [
-        {"packed"},
+        {"packed", "latent_texts"},
         {"plan", "lexer", "values", "embedded", "faults"},
         {"guard", "results"},
         {"connect"},

@@ -218,4 +218,4 @@ def check_reading(model: str | None, hook: str | None, layer: int | None) -> Non
         if not text.strip() or not text.isprintable():
             raise InputError(f"{what} {text!r} is no name: use letters, digits, marks and blanks, or leave it out")
     if layer is not None and not 0 <= layer <= LARGEST_NUMBER:
-        raise InputError(f"layer {layer:.3g} is none: layers run from 0 to {LARGEST_NUMBER:,}")
+        raise InputError(f"the layer is not between 0 and {LARGEST_NUMBER:,}; give the one that the SAE reads")

@@ -41,7 +41,8 @@ from cofire.store.load.journal import (
     give_back,
     guarded,
 )
-from cofire.store.plan.section import LoadPlan, Row, Section, fitting, likely
+from cofire.store.packed import fitting
+from cofire.store.plan.section import LoadPlan, Row, Section, likely
 from cofire.store.values import Rows
 from cofire.store.versions import ensure_schema
 

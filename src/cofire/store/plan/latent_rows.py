@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -14,19 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
-from cofire.ingest.latents.top_tokens import TOP_TOKENS
 from cofire.schema.base import snake_case
 from cofire.schema.nodes import LATENT
 from cofire.schema.tables import CONTEXTS, LATENTS, TOKENS
+from cofire.store.latent_texts import distinctive_tokens, top_tokens, words_of
 from cofire.store.plan.decoders import decoder_rows
 from cofire.store.plan.section import Row, Slice
 from cofire.store.plan.table_rows import TableReader, columns_as_rows, latent_uids
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-_WORD = re.compile(r"\w+")
 
 
 def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Slice:
@@ -64,22 +60,6 @@ def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Sli
         return list(map(list, zip(*columns, strict=True)))
 
     return rows
-
-
-def top_tokens(tokens: Iterable[tuple[str, int, float]]) -> list[str]:
-    """Return the most frequent of a latent's tokens, given as (text, count, score) in the order of their ids."""
-    return [text for text, _, _ in sorted(tokens, key=lambda token: -token[1])[:TOP_TOKENS]]
-
-
-def distinctive_tokens(tokens: Iterable[tuple[str, int, float]]) -> list[str]:
-    """Return those of the highest positive score, of tokens as in `top_tokens`."""
-    telling = [token for token in tokens if token[2] > 0]
-    return [text for text, _, _ in sorted(telling, key=lambda token: -token[2])[:TOP_TOKENS]]
-
-
-def words_of(texts: list[str]) -> str:
-    """Return the words of some texts: lower case, each once, in order, a blank between them."""
-    return " ".join(sorted({word for text in texts for word in _WORD.findall(text.lower())}))
 
 
 def token_space(capture: CaptureDir) -> str:

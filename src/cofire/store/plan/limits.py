@@ -36,22 +36,22 @@ def check_rows(where: str, kind: Node | Relationship, rows: list[Row]) -> None:
         names = ["source", "target", *names]
     else:
         indexed = [i for i, p in enumerate(kind.properties) if p.type == "string" and (p.key or p.index)]
-    what = kind.label if isinstance(kind, Node) else kind.type
     for row in rows:
+        what = f"{kind.label if isinstance(kind, Node) else kind.type} {_shown(row[0])}"
         for i in indexed:
             if row[i] is not None and (size := len(row[i].encode("utf-8", "surrogatepass"))) > LONGEST_TEXT:
                 raise InputError(
-                    f"{where}: the {names[i]} of {what} {_shown(row[0])} has {size:,} bytes ({row[i][:20]!r}...); "
+                    f"{where}: the {names[i]} of {what} has {size:,} bytes ({row[i][:20]!r}...); "
                     f"{LONGEST_TEXT:,} are the most that a store's index takes: make the capture again with less"
                 )
         if (size := packed_size(row)) > LONGEST_ROW:
             raise InputError(
-                f"{where}: {what} {_shown(row[0])} has {size:,} bytes; {LONGEST_ROW:,} are the most that a store takes "
+                f"{where}: {what} has {size:,} bytes; {LONGEST_ROW:,} are the most that a store takes "
                 f"in one row: make the capture again with less"
             )
         for name, value in zip(names, row, strict=True):
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
-                raise InputError(f"{where}: the {name} of {what} {_shown(row[0])} is {value:.3g}, which has no 64 bits")
+                raise InputError(f"{where}: the {name} of {what} does not fit 64 bits; make it smaller")
 
 
 def _shown(key: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cofire.schema.base import Node, Relationship
-from cofire.store.packed import packed_size
+from cofire.store.packed import fitting, packed_size
 
 Row = list[Any]
 Slice = Callable[[int, int], list[Row]]
@@ -54,15 +54,6 @@ class LoadPlan:
 def values_in(row: Row) -> int:
     """Return how many values a row carries, those in its lists included: what a message with it weighs."""
     return sum(len(value) if isinstance(value, list) else 1 for value in row)
-
-
-def fitting(rows: list[Row], size: int) -> list[Row]:
-    """Return the first of the rows, as many as pack into `size` bytes, but one at least."""
-    for number, row in enumerate(rows):
-        size -= packed_size(row)
-        if size < 0:
-            return rows[: max(number, 1)]
-    return rows
 
 
 def slices(section: Section, *, rows: int, values: int, size: int) -> Iterator[list[Row]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from cofire.errors import InputError
 from cofire.schema.base import Node
-from cofire.store.plan.section import Row, fitting
+from cofire.store.packed import fitting
+from cofire.store.plan.section import Row
 
 
 class SharedNodes:

@@ -8,6 +8,7 @@ from typing import Any
 _HEAD = 5
 """Bytes that say what a text, list or map is and how long, at most."""
 _NUMBER = 9
+_NUMBERS, _LISTS = (int, float), (list, tuple)  # a union would be made anew for each value
 
 
 def packed_size(value: Any) -> int:
@@ -24,14 +25,15 @@ def packed_size(value: Any) -> int:
     waiting: list[Iterable[Any]] = [(value,)]
     while waiting:
         for found in waiting.pop():
-            if isinstance(found, int | float):
+            kind = type(found)  # most are plain numbers, and this is a third of the time that isinstance takes
+            if kind is float or kind is int or isinstance(found, _NUMBERS):
                 size += _NUMBER
             elif isinstance(found, str):
                 # Three bytes for a lone surrogate, as for its neighbours; that it cannot be sent is another matter.
                 size += _HEAD + (len(found) if found.isascii() else len(found.encode("utf-8", "surrogatepass")))
             elif found is None:
                 size += 1
-            elif isinstance(found, list | tuple):
+            elif isinstance(found, _LISTS):
                 size += _HEAD
                 waiting.append(found)
             elif isinstance(found, dict):

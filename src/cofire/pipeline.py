@@ -21,7 +21,7 @@ from cofire.schema.tables import EDGES, TOKENS, Table
 from cofire.settings import LoadSettings, Settings
 from cofire.store.connect import Store
 from cofire.store.load.bulk import bulk_load
-from cofire.store.load.journal import Outcome, check_conflicts, holds
+from cofire.store.load.journal import Outcome, check_conflicts, check_shared, holds
 from cofire.store.load.write import load_sae
 from cofire.store.plan.plan import load_plan
 from cofire.store.versions import ensure_schema
@@ -84,7 +84,7 @@ def ingest_all(
 
     Raises:
         CaptureError: a capture is damaged.
-        InputError: two captures are of one SAE.
+        InputError: two captures are of one SAE, two models have one name, or something is too large for a store.
         ConflictError: the store holds another version and `replace` is not given, or another process loads it.
         StoreError: the store failed.
     """
@@ -100,8 +100,10 @@ def ingest_all(
             count(capture, counting, tell, engine)
             analyze(capture, analysing, progress=tell)
     plans = [load_plan(capture, decoders=settings.of(LoadSettings).decoders) for capture in captures]
+    # Before the first one is loaded.
+    check_shared(store, plans)
     if not replace:
-        check_conflicts(store, plans)  # before the first one is loaded
+        check_conflicts(store, plans)
     ensure_schema(store)
     if bulk_load(store, plans, partial(_staged(progress, None, captures), "load")):
         return ["loaded"] * len(plans)

@@ -32,7 +32,7 @@ from cofire.schema.relationships import (
     SHOWN_BY,
 )
 from cofire.store import Store
-from cofire.store.plan.latent_rows import words_of
+from cofire.store.latent_texts import words_of
 from cofire.store.versions import ensure_schema
 
 READY = ("rel/layer_1/width_16k", "rel 'two' \"ü\"/b$x")

@@ -113,7 +113,7 @@ def old_store(tmp_path: Path) -> Path:
 @pytest.fixture
 def migrated(old_store: Path) -> Iterator[Store]:
     with open_store(old_store, any_version=True) as store:
-        assert [step.to for step in migrate(store)] == [4]
+        assert [step.to for step in migrate(store)] == [4, 5]
     with open_store(old_store) as store:
         yield store
 

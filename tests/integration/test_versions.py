@@ -12,7 +12,7 @@ from cofire.cli import run
 from cofire.errors import SchemaError
 from cofire.pipeline import ingest
 from cofire.settings import load_settings
-from cofire.store import Store, open_store, versions
+from cofire.store import Store, migrations, open_store
 from cofire.store.versions import VERSION, check_version, found_version, migrate, pending
 from graphs import dump_graph
 
@@ -58,12 +58,12 @@ def test_an_older_store_says_what_migrate_will_do(store: Store, version_1: Any, 
 def test_migration_makes_what_a_load_of_today_makes(
     store: Store, version_1: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(versions, "ROWS", 7)
+    monkeypatch.setattr(migrations, "ROWS", 7)
     steps: list[int] = []
     told: list[tuple[str, int, int]] = []
-    assert [m.to for m in migrate(store, lambda m: steps.append(m.to), lambda *what: told.append(what))] == [2, 3, 4]
-    assert told[-1] == ("version 4", 25, 25)
-    assert steps == [2, 3, 4]
+    assert [m.to for m in migrate(store, lambda m: steps.append(m.to), lambda *what: told.append(what))] == [2, 3, 4, 5]
+    assert [one for one in told if one[1] == one[2]] == [("version 4", 25, 25), ("version 5", 25, 25)]
+    assert steps == [2, 3, 4, 5]
     assert dump_graph(store) == version_1
     assert migrate(store) == []
 
@@ -71,7 +71,7 @@ def test_migration_makes_what_a_load_of_today_makes(
 def test_a_migration_that_was_cut_short_is_finished(
     store: Store, version_1: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(versions, "ROWS", 7)
+    monkeypatch.setattr(migrations, "ROWS", 7)
     once = store.transact
     calls = 0
 
@@ -106,7 +106,7 @@ def test_a_half_loaded_sae_of_version_1_is_loaded_anew(store: Store, tmp_path: P
 def test_a_newer_store_is_refused(store: Store) -> None:
     store.write([("CREATE (:SchemaVersion {uid: 'cofire', version: 99})", {})])
     for call in (check_version, migrate):
-        with pytest.raises(SchemaError, match="has schema version 99, and this cofire knows 4: use a newer cofire"):
+        with pytest.raises(SchemaError, match="has schema version 99, and this cofire knows 5: use a newer cofire"):
             call(store)
 
 

@@ -44,12 +44,14 @@ def random_arrays(seed: int, tokens: int = 400, n_latents: int = 12, documents: 
     )
 
 
-def make_capture(folder: Path, arrays: dict[str, Any], *, release: str = "test", sae_id: str = "a/b") -> CaptureDir:
+def make_capture(
+    folder: Path, arrays: dict[str, Any], *, release: str = "test", sae_id: str = "a/b", model: str | None = "tiny"
+) -> CaptureDir:
     """Import arrays as a capture under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     npz = folder / "acts.npz"
     np.savez(npz, **arrays)
-    return import_activations(npz, folder / "capture", release=release, sae_id=sae_id, model="tiny", layer=3)
+    return import_activations(npz, folder / "capture", release=release, sae_id=sae_id, model=model, layer=3)
 
 
 def dense(arrays: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -24,12 +24,14 @@ from cofire.ingest.capture_dir.manifest import (
     ShardInfo,
     TextInfo,
     check_identity,
+    check_reading,
 )
 from cofire.ingest.capture_dir.residuals import write_residuals
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.ingest.capture_dir.text_file import write_tokens
 from cofire.ingest.capture_dir.token_bytes import TokenText
 from cofire.ingest.capturing.resume import check_place, clear, compare, facts_of
+from cofire.schema.base import LONGEST_TEXT
 
 ROWS_PER_SHARD = 65_536
 REQUIRED = ("indptr", "indices", "values", "n_latents")
@@ -69,6 +71,7 @@ def import_activations(
         CaptureError: `out` holds another capture and `force` is not given.
     """
     check_identity(release, sae_id)
+    check_reading(model, hook, layer)
     npz, out = Path(npz), Path(out)
     arrays = _read_npz(npz)
     n_latents = _check_rows(npz, arrays)
@@ -226,6 +229,11 @@ def _check_optional(path: Path, arrays: dict[str, Array]) -> None:
         for entry, text in enumerate(arrays["token_text"].tolist()):
             if any("\ud800" <= c <= "\udfff" for c in text):
                 raise InputError(f"{path}: token_text[{entry}] is not valid Unicode ({text!r}); replace the surrogates")
+            if (size := len(text.encode())) > LONGEST_TEXT:
+                raise InputError(
+                    f"{path}: token_text[{entry}] has {size:,} bytes in UTF-8 ({text[:20]!r}...); {LONGEST_TEXT:,} are "
+                    "the most that a store's index takes: cut it"
+                )
         beyond = np.flatnonzero(arrays["token"] >= len(arrays["token_text"]))
         if len(beyond):
             raise InputError(

@@ -1,7 +1,6 @@
 // name: tokens_in_both_saes
 // description: The most frequent and most distinctive tokens of latents that both SAEs have, those to which both have
-//   a devoted latent first. None where the SAEs were not captured with the same model name and its vocabulary: they
-//   share no token then.
+//   a devoted latent first. None where their vocabularies are not the same: they share no token then.
 // param sae_a: string - uid of one SAE (RELEASE/SAE_ID)
 // param sae_b: string - uid of the other
 // param limit: integer 0.. = 100 - at most so many rows, 0 for all

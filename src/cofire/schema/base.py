@@ -74,6 +74,9 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?=[A-Z])", "_", name).lower()
 
 
+LONGEST_TEXT = 8_100
+"""The most bytes (UTF-8) of a text that is a key or has an index: Neo4j's range index takes 8,164."""
+
 ColumnType = Literal[
     "int32", "int64", "float64", "bool", "string", "list<int32>", "list<int64>", "list<float32>", "list<float64>"
 ]

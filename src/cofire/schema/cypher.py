@@ -57,13 +57,14 @@ def create_nodes(node: Node) -> str:
 
 
 def merge_nodes(node: Node) -> str:
-    """Return the statement that makes one node a row unless its key is there; then only what it lacks is filled in.
+    """Return the statement that makes one node a row unless its key is there; then what the row knows is filled in.
 
-    Shared nodes belong to several SAEs: loading one must not change what another one's load has written.
+    Shared nodes belong to several SAEs: that one does not contradict another is checked before (`check_shared`). What
+    no SAE points at any more is overwritten.
     """
     position = next(i for i, p in enumerate(node.properties) if p.key)
     others = ", ".join(
-        f"n.{p.name} = coalesce(n.{p.name}, row[{i}])" for i, p in enumerate(node.properties) if not p.key
+        f"n.{p.name} = coalesce(row[{i}], n.{p.name})" for i, p in enumerate(node.properties) if not p.key
     )
     update = f" SET {others}" if others else ""
     return f"UNWIND $rows AS row MERGE (n:{node.label} {{{node.key}: row[{position}]}}){update}"

@@ -17,7 +17,7 @@ RELEASE = Node(
 
 MODEL = Node(
     "Model",
-    "A language model.",
+    "A language model. SAEs that know another number of layers or another width of one name are not loaded together.",
     (
         Property("name", "string", "The model's name.", key=True),
         Property("layers", "integer", "Number of layers."),
@@ -121,7 +121,8 @@ LATENT = Node(
 
 TOKEN = Node(
     "Token",
-    "A token of a model's vocabulary; SAEs of one model share it.",
+    "A token of a vocabulary; SAEs share it where all ids and texts of their vocabularies are the same, whatever the "
+    "models are called. An import without texts has tokens of its own.",
     (
         UID,
         Property("token", "integer", "Id in the vocabulary."),

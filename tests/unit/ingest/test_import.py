@@ -14,6 +14,7 @@ from builders import arrays_of, random_arrays
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.import_activations import import_activations
+from cofire.schema.base import LONGEST_TEXT
 
 
 def good() -> dict[str, Any]:
@@ -234,3 +235,32 @@ def test_two_writers_of_one_capture(tmp_path: Path) -> None:
     with exclusive(tmp_path / "out"), pytest.raises(CaptureError, match="another cofire"):
         run(tmp_path, good())
     assert run(tmp_path, good()).manifest.rows == 3
+
+
+@pytest.mark.parametrize("character", ["a", "é", "\U0001f600"])
+def test_a_text_that_no_index_takes_is_refused(tmp_path: Path, character: str) -> None:
+    most = LONGEST_TEXT // len(character.encode())
+    arrays = good()
+    arrays["token_text"] = np.array(["a", character * (most + 1)])
+    size = f"{len((character * (most + 1)).encode()):,}"
+    with pytest.raises(InputError, match=rf"acts.npz: token_text\[1\] has {size} bytes .* 8,100 are the most"):
+        run(tmp_path, arrays)
+    assert not (tmp_path / "out").exists()
+    arrays["token_text"] = np.array(["a", character * most])
+    assert run(tmp_path, arrays).vocabulary() == {0: "a", 1: character * most}
+
+
+@pytest.mark.parametrize("name", ["model", "hook"])
+def test_names_of_what_was_read_are_bounded(tmp_path: Path, name: str) -> None:
+    for text in ("x" * 1001, "", " ", "a\nb", "a\x1b[31mb", "a\udc80b"):
+        with pytest.raises(InputError, match=f"^{name} ") as error:
+            run(tmp_path, good(), **{name: text})
+        assert len(str(error.value)) < 200
+        assert not (tmp_path / "out").exists()
+    assert run(tmp_path, good(), **{name: "\U0001f600" * 1000})
+
+
+@pytest.mark.parametrize("layer", [-1, 2**31, 10**400], ids=["negative", "large", "huge"])
+def test_a_layer_that_is_none(tmp_path: Path, layer: int) -> None:
+    with pytest.raises(InputError, match=r"^the layer is not between 0 and 2,147,483,647; give"):
+        run(tmp_path, good(), layer=layer)

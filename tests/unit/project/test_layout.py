@@ -45,9 +45,11 @@ ORDER = {
         {"analyze"},
     ],
     "cofire.store": [
+        {"packed", "latent_texts"},
         {"plan", "lexer", "values", "embedded", "faults"},
         {"guard", "results"},
         {"connect"},
+        {"migrations"},
         {"versions"},
         {"opening"},
         {""},

@@ -181,7 +181,8 @@ class Manifest(_Part):
 
 
 LONGEST_NAME = 1000
-"""Neo4j cannot index a text of 8 KB, and a uid is made of both names, of up to 4 bytes a character."""
+"""Characters, of up to 4 bytes each: a uid is made of two names, and must stay below `LONGEST_TEXT` bytes."""
+LARGEST_NUMBER = 2**31 - 1
 
 
 def check_identity(release: str, sae_id: str) -> None:
@@ -200,3 +201,21 @@ def check_identity(release: str, sae_id: str) -> None:
                 f"{what} {text!r} cannot name an SAE: use letters, digits and marks, no spaces, no colon, "
                 "no slash at either end"
             )
+
+
+def check_reading(model: str | None, hook: str | None, layer: int | None) -> None:
+    """Refuse a model's name, a hook point or a layer that no store takes.
+
+    Raises:
+        InputError: a text is empty, longer than LONGEST_NAME, or has a control character or a surrogate; or the layer
+            is not within 0..2^31 - 1.
+    """
+    for what, text in (("model", model), ("hook", hook)):
+        if text is None:
+            continue
+        if len(text) > LONGEST_NAME:
+            raise InputError(f"{what} {text[:40]!r}... has {len(text):,} characters; {LONGEST_NAME:,} are the most")
+        if not text.strip() or not text.isprintable():
+            raise InputError(f"{what} {text!r} is no name: use letters, digits, marks and blanks, or leave it out")
+    if layer is not None and not 0 <= layer <= LARGEST_NUMBER:
+        raise InputError(f"the layer is not between 0 and {LARGEST_NUMBER:,}; give the one that the SAE reads")

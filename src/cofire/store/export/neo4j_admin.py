@@ -14,6 +14,7 @@ from cofire.errors import InputError
 from cofire.schema.base import Node, Property
 from cofire.schema.cypher import ddl, neo4j_ddl
 from cofire.store.export.formats import SOURCE, TARGET, Kind, TableWriter, columns, sort_name
+from cofire.store.plan.limits import check_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,6 +78,8 @@ class Neo4jAdminWriter(TableWriter):
         (self.folder / f"{sort_name(kind)}.header.csv").write_text(_header(kind), encoding="utf-8")
 
     def _append(self, kind: Kind, rows: list[Row]) -> None:
+        if isinstance(kind, Node) and kind.shared:
+            check_rows("this export", kind, rows)  # an embedded store takes longer texts than Neo4j's indexes
         for place, prop in enumerate(columns(kind)):
             if prop.type.startswith("list"):
                 for row in rows:

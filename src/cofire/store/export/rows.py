@@ -19,13 +19,14 @@ from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
 from cofire.store.export.formats import KINDS
 from cofire.store.plan.plan import load_plan
-from cofire.store.plan.section import LoadPlan, Row
+from cofire.store.plan.section import LoadPlan, Row, slices
 from cofire.store.plan.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
 
 Slice = tuple[Node | Relationship, list[Row]]
 
 SLICE_ROWS = 10_000
+SLICE_BYTES = 64 << 20
 LATENT_SLICE_ROWS = 200
 """A latent may carry some 4,400 numbers (histogram and decoder direction)."""
 
@@ -48,6 +49,7 @@ def capture_rows(
 
     Raises:
         CaptureError: a capture is not counted or not analysed, or damaged.
+        InputError: two models have one name, or something is too large for a store.
     """
     shared = SharedNodes()
     yield SCHEMA_VERSION, [_schema_row()]
@@ -56,17 +58,15 @@ def capture_rows(
         yield SAE, [_sae_row(plan)]
         done = 0
         for section in plan.sections:
-            size = _slice_rows(section.kind)
-            for start in range(0, section.count, size):
-                rows = section.rows(start, min(start + size, section.count))
+            for rows in slices(section, rows=_slice_rows(section.kind), values=SLICE_BYTES, size=SLICE_BYTES):
                 if isinstance(section.kind, Node) and section.kind.shared:
-                    shared.add(section.kind, rows)
+                    shared.add(section.kind, rows, plan.uid)
                 else:
                     yield section.kind, rows
                 done += len(rows)
                 if progress is not None:
                     progress(capture.uid, done, plan.rows)
-    yield from shared.slices(SLICE_ROWS)
+    yield from shared.slices(SLICE_ROWS, SLICE_BYTES)
 
 
 def store_rows(store: Store, saes: Sequence[str] = (), progress: StageProgress | None = None) -> Iterator[Slice]:
@@ -101,13 +101,13 @@ def store_rows(store: Store, saes: Sequence[str] = (), progress: StageProgress |
             rows = (list(row) for _, row in store.stream(_text(kind), {"sae": uid, "saes": chosen}))
             while part := list(islice(rows, _slice_rows(kind))):
                 if isinstance(kind, Node) and kind.shared:
-                    shared.add(kind, part)
+                    shared.add(kind, part, uid)
                 else:
                     yield kind, part
                 done += len(part)
                 if progress is not None:
                     progress(uid, done, max(done, least))
-    yield from shared.slices(SLICE_ROWS)
+    yield from shared.slices(SLICE_ROWS, SLICE_BYTES)
     now = {row[0]: row[1] for row in store.read(_READY).rows}
     for uid in chosen:
         if now.get(uid) != ready[uid][0]:

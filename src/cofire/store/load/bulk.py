@@ -28,7 +28,7 @@ from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
 from cofire.store.embedded.database_files import DATABASE, filling, new_database, put_in_place
 from cofire.store.embedded.server import java_environment
-from cofire.store.plan.section import LoadPlan, Section, values_in
+from cofire.store.plan.section import LoadPlan, Section, slices
 from cofire.store.plan.shared_nodes import SharedNodes
 from cofire.store.versions import VERSION
 
@@ -36,6 +36,7 @@ LEAST_ROWS = 50_000
 """Fewer rows are loaded sooner by Cypher: a new database costs two starts of the engine."""
 MESSAGE_ROWS = 20_000
 MESSAGE_VALUES = 400_000
+MESSAGE_BYTES = 32 << 20
 _AHEAD = 3
 """Messages that may wait in the pipe: the rows of the next one are made while the last one is written."""
 
@@ -168,9 +169,10 @@ def _messages(plans: Sequence[LoadPlan]) -> Iterator[tuple[Any, int]]:
     """Yield each message with the number of the plans' rows in it."""
     yield _nodes(SCHEMA_VERSION, [["cofire", VERSION, metadata.version("cofire")]]), 0
     shared = SharedNodes()
-    for node, rows in (pair for plan in plans for pair in _shared_rows(plan)):
-        shared.add(node, rows)
-    for node, rows in shared.slices(MESSAGE_ROWS):
+    for plan in plans:
+        for node, rows in _shared_rows(plan):
+            shared.add(node, rows, plan.uid)
+    for node, rows in shared.slices(MESSAGE_ROWS, MESSAGE_BYTES):
         yield _nodes(node, rows), len(rows)
     for plan in plans:
         sae = {**plan.sae, "status": "ready", "contentHash": plan.content_hash}
@@ -191,12 +193,7 @@ def _shared_rows(plan: LoadPlan) -> Iterator[tuple[Node, list[list[Any]]]]:
 
 
 def _slices(section: Section) -> Iterator[list[list[Any]]]:
-    start = 0
-    while start < section.count:
-        values = values_in(section.rows(start, start + 1)[0])
-        stop = min(start + max(min(MESSAGE_ROWS, MESSAGE_VALUES // max(values, 1)), 1), section.count)
-        yield section.rows(start, stop)
-        start = stop
+    return slices(section, rows=MESSAGE_ROWS, values=MESSAGE_VALUES, size=MESSAGE_BYTES)
 
 
 def _nodes(kind: Node, rows: list[list[Any]]) -> Any:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from cofire.errors import ConflictError, StoreError
+from cofire.schema.nodes import MODEL
 from cofire.store.connect import Run, Store
 from cofire.store.load import holder as holders
 from cofire.store.plan.section import LoadPlan
+from cofire.store.plan.shared_nodes import SharedNodes
 
 Answer = TypeVar("Answer")
 Outcome = Literal["loaded", "resumed", "replaced", "unchanged"]
@@ -46,6 +48,9 @@ SET j.beat = timestamp()
 WITH j WHERE j.holder = $holder AND j.done = $start
 SET j.done = $stop
 RETURN count(j)"""
+_MODELS = """MATCH (m:Model)<-[:READS]-(s:Sae)
+WHERE m.name IN $names AND NOT s.uid IN $uids
+RETURN m.name, m.layers, m.width, s.uid ORDER BY s.uid"""
 _LOCK = "MATCH (s:Sae {uid: $uid}) SET s.status = s.status"
 
 
@@ -117,6 +122,25 @@ def check_conflicts(store: Store, plans: Sequence[LoadPlan]) -> None:
         rows = store.read("MATCH (s:Sae {uid: $uid}) RETURN s.status, s.contentHash", {"uid": plan.uid}).rows
         if rows and rows[0][0] != "deleting" and rows[0][1] != plan.content_hash:
             raise _conflict(store, plan.uid, rows[0][0])
+
+
+def check_shared(store: Store, plans: Sequence[LoadPlan]) -> None:
+    """Refuse, before anything is loaded, two models under one name, of the plans or of the store's other SAEs.
+
+    Tokens need no look: their keys tell their vocabularies apart.
+
+    Raises:
+        InputError: two SAEs know another number of layers, or another width, of a model of one name.
+        StoreError: the store failed.
+    """
+    models = [(plan.uid, section.rows(0, section.count)) for plan in plans for section in plan.sections
+              if section.kind == MODEL]  # fmt: skip
+    shared = SharedNodes()
+    asked = {"names": sorted({row[0] for _, rows in models for row in rows}), "uids": [plan.uid for plan in plans]}
+    for *row, sae in store.read(_MODELS, asked).rows if models else []:
+        shared.add(MODEL, [row], sae)
+    for sae, rows in models:
+        shared.add(MODEL, rows, sae)
 
 
 def claim_deletion(store: Store, uid: str) -> Claim | None:

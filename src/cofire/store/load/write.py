@@ -6,8 +6,8 @@
        is done, as relationships need their nodes.
     3. The last transaction sets status 'ready'.
 
-A batch has at most BATCH_ROWS rows and about BATCH_VALUES values; it is halved where transactions take long, and grows
-back. Into an embedded store that is empty, everything goes at once by another way: see `bulk`.
+A batch has at most BATCH_ROWS rows, about BATCH_VALUES values and BATCH_BYTES bytes; it is halved where transactions
+take long, and grows back. Into an embedded store that is empty, everything goes at once by another way: see `bulk`.
 
 Deleting goes the other way: status 'deleting' first, then everything in batches, the node itself last.
 """
@@ -34,18 +34,22 @@ from cofire.store.load.journal import (
     Outcome,
     begin,
     begun,
+    check_shared,
     claim_deletion,
     claim_load,
     finish,
     give_back,
     guarded,
 )
-from cofire.store.plan.section import LoadPlan, Row, Section, values_in
+from cofire.store.packed import fitting
+from cofire.store.plan.section import LoadPlan, Row, Section, likely
 from cofire.store.values import Rows
 from cofire.store.versions import ensure_schema
 
 BATCH_ROWS = 10_000
 BATCH_VALUES = 150_000
+BATCH_BYTES = 4 << 20
+"""ArcadeDB drops a message above 16 MiB without an answer, and the client would wait for ever."""
 LEAST_ROWS = 20
 WRITERS = {"neo4j": 2, "embedded": 1}
 """ArcadeDB takes one writer at a time; two of them only repeat each other's conflicts."""
@@ -73,10 +77,11 @@ def load_sae(store: Store, plan: LoadPlan, *, replace: bool = False, progress: P
     Raises:
         ConflictError: another process loads or deletes this SAE just now; or the store holds another version, ready
             or half loaded, and `replace` is not given.
-        InputError: the store has an older or newer schema.
+        InputError: the store has an older or newer schema, or another model of the same name.
         StoreError: the store failed.
     """
     ensure_schema(store)
+    check_shared(store, [plan])
     if bulk_load(store, [plan], progress):
         return "loaded"
     for attempt in range(ATTEMPTS):
@@ -221,10 +226,11 @@ class _Writing:
             self._ids = {row[0]: row[1] for row in found.rows}
 
     def rows(self, start: int, stop: int) -> list[Row]:
+        """Return rows from `start`, to `stop` (not included) or as many as one message takes."""
         rows = self.section.rows(start, stop)
-        if self._ids is None:
-            return rows
-        return [[self._ids[row[0]], self._ids[row[1]], *row[2:]] for row in rows]
+        if self._ids is not None:
+            rows = [[self._ids[row[0]], self._ids[row[1]], *row[2:]] for row in rows]
+        return fitting(rows, BATCH_BYTES)
 
 
 def statement_of(kind: Node | Relationship) -> str:
@@ -238,8 +244,7 @@ class _BatchSize:
     """How many rows of a section go into one transaction."""
 
     def __init__(self, section: Section, at: int) -> None:
-        values = max(values_in(section.rows(at, at + 1)[0]), 1)
-        self._most = max(min(BATCH_ROWS, BATCH_VALUES // values), LEAST_ROWS)
+        self._most = max(likely(section, at, BATCH_ROWS, BATCH_VALUES, BATCH_BYTES), LEAST_ROWS)
         self.rows = self._most
 
     def took(self, seconds: float) -> None:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.capture_dir.layout import VOCABULARY
 from cofire.ingest.capture_dir.table_files import read_table, table_infos
-from cofire.ingest.latents.top_tokens import TOP_TOKENS
 from cofire.schema.base import snake_case
 from cofire.schema.nodes import LATENT
 from cofire.schema.tables import CONTEXTS, LATENTS, TOKENS
+from cofire.store.latent_texts import distinctive_tokens, top_tokens, words_of
 from cofire.store.plan.decoders import decoder_rows
 from cofire.store.plan.section import Row, Slice
 from cofire.store.plan.table_rows import TableReader, columns_as_rows, latent_uids
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-_WORD = re.compile(r"\w+")
 
 
 def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Slice:
@@ -65,33 +62,29 @@ def latent_rows(capture: CaptureDir, tables: TableReader, decoders: bool) -> Sli
     return rows
 
 
-def top_tokens(tokens: Iterable[tuple[str, int, float]]) -> list[str]:
-    """Return the most frequent of a latent's tokens, given as (text, count, score) in the order of their ids."""
-    return [text for text, _, _ in sorted(tokens, key=lambda token: -token[1])[:TOP_TOKENS]]
+def token_space(capture: CaptureDir) -> str:
+    """Return what the uids of a capture's tokens begin with: a name of its vocabulary, or the SAE's uid if it has none.
+
+    The name is made of all ids and texts, so SAEs share tokens where they have one vocabulary, whatever the model is
+    called, and only there.
+
+    Raises:
+        CaptureError: the vocabulary cannot be read.
+    """
+    texts = capture.vocabulary()
+    if texts is None:
+        return capture.uid
+    return f"vocabulary/{hashlib.sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()[:16]}"
 
 
-def distinctive_tokens(tokens: Iterable[tuple[str, int, float]]) -> list[str]:
-    """Return those of the highest positive score, of tokens as in `top_tokens`."""
-    telling = [token for token in tokens if token[2] > 0]
-    return [text for text, _, _ in sorted(telling, key=lambda token: -token[2])[:TOP_TOKENS]]
+def _token_uid(space: str, token: int) -> str:
+    return f"{space}/token/{token}"
 
 
-def words_of(texts: list[str]) -> str:
-    """Return the words of some texts: lower case, each once, in order, a blank between them."""
-    return " ".join(sorted({word for text in texts for word in _WORD.findall(text.lower())}))
-
-
-def _token_uid(capture: CaptureDir, token: int) -> str:
-    """A token belongs to the model; where an import names no model or brings no texts, to the SAE."""
-    model = capture.manifest.model
-    known = model is not None and (capture.path / VOCABULARY).is_file()
-    return f"{model.name if model is not None and known else capture.uid}/token/{token}"
-
-
-def token_rows(capture: CaptureDir) -> list[Row]:
-    """Return the rows of the tokens that some latent fires on."""
+def token_rows(capture: CaptureDir, space: str) -> list[Row]:
+    """Return the rows of the tokens that some latent fires on; `space` is from `token_space`."""
     seen = sorted({(token, text) for token, text in columns_as_rows(read_table(capture, TOKENS), ["token", "text"])})
-    return [[_token_uid(capture, token), token, text] for token, text in seen]
+    return [[_token_uid(space, token), token, text] for token, text in seen]
 
 
 def _context_uid(capture: CaptureDir, document: int, position: int) -> str:
@@ -112,9 +105,9 @@ def edge_ends(capture: CaptureDir, data: pa.Table) -> tuple[list[str], list[str]
     return latent_uids(capture, data, "a"), latent_uids(capture, data, "b")
 
 
-def token_ends(capture: CaptureDir, data: pa.Table) -> tuple[list[str], list[str]]:
-    """Return the keys of the latent and of the token of each row of `tokens`."""
-    return latent_uids(capture, data, "latent"), [_token_uid(capture, t) for t in data.column("token").to_pylist()]
+def token_ends(space: str, capture: CaptureDir, data: pa.Table) -> tuple[list[str], list[str]]:
+    """Return the keys of the latent and of the token of each row of `tokens`; `space` is from `token_space`."""
+    return latent_uids(capture, data, "latent"), [_token_uid(space, t) for t in data.column("token").to_pylist()]
 
 
 def context_ends(capture: CaptureDir, data: pa.Table) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from cofire.schema.relationships import (
     IN_RELEASE,
     READS,
 )
-from cofire.store.plan.section import Row, Section
+from cofire.store.plan.section import Row
 
 FUNNEL = ("pairs_that_co_fired", "pairs_frequent", "pairs_significant", "pairs_passing", "pairs_weak_only")
 """Figures of a count that say how many pairs each step of the edge rule left."""
@@ -68,21 +68,17 @@ def _quartiles(figures: dict[str, int | float], name: str) -> list[float] | None
     return None if None in values else [float(value) for value in values if value is not None]
 
 
-def identity_sections(capture: CaptureDir) -> Iterator[Section]:
-    """Yield the one-row sections that say whose SAE this is and what it was run on."""
+def identity_rows(capture: CaptureDir) -> Iterator[tuple[Node | Relationship, Row]]:
+    """Yield the rows, one of each sort, that say whose SAE this is and what it was run on."""
     manifest, uid = capture.manifest, capture.uid
     hook, layer, model = manifest.sae.hook, manifest.sae.layer, manifest.model
-
-    def one(kind: Node | Relationship, *row: Any) -> Section:
-        return Section(kind, 1, lambda start, stop: [list(row)][start:stop])
-
-    yield one(RELEASE, manifest.release)
-    yield one(IN_RELEASE, uid, manifest.release)
+    yield RELEASE, [manifest.release]
+    yield IN_RELEASE, [uid, manifest.release]
     if model is not None:
-        yield one(MODEL, model.name, model.n_layers, model.d_model)
-        yield one(READS, uid, model.name, hook, layer)
-    yield one(CAPTURE, *capture_row(capture))
-    yield one(CAPTURED_IN, uid, f"{uid}/capture")
+        yield MODEL, [model.name, model.n_layers, model.d_model]
+        yield READS, [uid, model.name, hook, layer]
+    yield CAPTURE, capture_row(capture)
+    yield CAPTURED_IN, [uid, f"{uid}/capture"]
 
 
 def capture_row(capture: CaptureDir) -> Row:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from cofire.schema.base import Node, Relationship
+from cofire.store.packed import fitting, packed_size
 
 Row = list[Any]
 Slice = Callable[[int, int], list[Row]]
@@ -53,3 +54,19 @@ class LoadPlan:
 def values_in(row: Row) -> int:
     """Return how many values a row carries, those in its lists included: what a message with it weighs."""
     return sum(len(value) if isinstance(value, list) else 1 for value in row)
+
+
+def slices(section: Section, *, rows: int, values: int, size: int) -> Iterator[list[Row]]:
+    """Yield all rows of a section, each time at most `rows`, about `values` values and `size` bytes, but one row."""
+    start = 0
+    while start < section.count:
+        part = section.rows(start, min(start + likely(section, start, rows, values, size), section.count))
+        part = fitting(part, size)
+        yield part
+        start += len(part)
+
+
+def likely(section: Section, at: int, rows: int, values: int, size: int) -> int:
+    """Return how many rows, one at least, are within these bounds if all are as the one at `at`."""
+    first = section.rows(at, at + 1)[0]
+    return max(min(rows, values // max(values_in(first), 1), size // packed_size(first)), 1)

@@ -71,10 +71,26 @@ def places_of(sources: list[SaeSource], out: Path) -> list[Place]:
     if len(sources) == 1:
         return [Place(sources[0], out)]
     folders = [folder_name(source.release, source.sae_id) for source in sources]
-    for source, folder in zip(sources, folders, strict=True):
-        if folders.count(folder) > 1:
-            raise InputError(f"the SAE {source.spec} is named twice: name each SAE once")
+    for number, (source, folder) in enumerate(zip(sources, folders, strict=True)):
+        if folder in folders[:number]:
+            raise InputError(_same_name(sources[folders.index(folder)], source))
     return [Place(source, out / folder) for source, folder in zip(sources, folders, strict=True)]
+
+
+def _same_name(first: SaeSource, second: SaeSource) -> str:
+    """Say why two SAEs cannot be captured together, and what to do."""
+    if first.spec != second.spec:
+        return (
+            f"the captures of {first.spec} and {second.spec} would both be called "
+            f"{folder_name(first.release, first.sae_id)}: capture them in separate runs, with an --out each"
+        )
+    places = [source.directory for source in (first, second) if source.directory is not None]
+    if len(places) == 2 and places[0].resolve() != places[1].resolve():
+        return (
+            f"{places[0]} and {places[1]} have the same name {first.release}/{first.sae_id}: "
+            "name them, --sae RELEASE:SAE_ID=DIR"
+        )
+    return f"the SAE {first.spec} is named twice: name each SAE once"
 
 
 def agree(places: list[Place], context: int | None) -> tuple[bool, int]:

@@ -123,6 +123,8 @@ def find_dataset(given: str) -> DataSet:
         if directory and Path(directory).is_dir():
             return DataSet(directory, split or "train", local=True)
     name, _, split = given.partition(":")
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        raise InputError(f"no data set at {name}: no such directory")
     if not name:
         raise InputError(f"--text hf:{given} names no dataset: give hf:NAME or hf:NAME:SPLIT")
     return DataSet(name, split or "train", local=False)

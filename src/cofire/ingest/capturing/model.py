@@ -233,6 +233,9 @@ def load_model(
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         advice = "check the directory" if found.weights_sha256 else "check name and network, or give a directory"
         raise InputError(f"cannot load the model {model}: {text}; {advice}") from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # What transformers makes of a model that was saved without one: every text would have no tokens.
+        raise InputError(f"the model {model} has no tokenizer: save its tokenizer there too, by save_pretrained")
     bridge.eval()
     config = bridge.original_model.config
     commit = getattr(config, "_commit_hash", None)

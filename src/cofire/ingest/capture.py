@@ -147,7 +147,7 @@ def capture(
         residual_share=residual_share,
         keep=keep,
     )
-    say = notice or silent
+    say = silent if notice is None else notice
     _look(places, found, source, settings, Path(out), force, say)
     todo = [place for place in places if not place.complete]
     if todo:

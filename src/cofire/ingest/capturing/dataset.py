@@ -107,7 +107,7 @@ class DataSet:
         ) as error:
             where = "name, split and network" if not self.local else "split and files"
             raise InputError(
-                f"cannot read the data set {self.named} after {number:,} rows ({_first_line(error)}): check {where}"
+                f"cannot read the dataset {self.named} after {number:,} rows ({_first_line(error)}): check {where}"
             ) from error
 
 
@@ -124,7 +124,7 @@ def find_dataset(given: str) -> DataSet:
             return DataSet(directory, split or "train", local=True)
     name, _, split = given.partition(":")
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise InputError(f"no data set at {name}: no such directory")
+        raise InputError(f"no dataset at {name}: no such directory")
     if not name:
         raise InputError(f"--text hf:{given} names no dataset: give hf:NAME or hf:NAME:SPLIT")
     return DataSet(name, split or "train", local=False)

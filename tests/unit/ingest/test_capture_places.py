@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 from pathlib import Path
 
 import pytest
 
+from builders import make_capture, random_arrays
 from cofire.common.devices import choose_device
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
 from cofire.ingest.capturing.model import find_model
-from cofire.ingest.capturing.places import places_of
+from cofire.ingest.capturing.places import agree, places_of
 from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, compared_text, facts
 from cofire.ingest.capturing.saes import find_sae
 
@@ -247,3 +249,40 @@ def test_a_model_is_known_by_its_files(tmp_path: Path) -> None:
     assert find_model(tmp_path) == first
     (tmp_path / "tokenizer.json").write_text("other")
     assert find_model(tmp_path).weights_sha256 != first.weights_sha256
+
+
+def test_what_an_sae_says_of_its_windows_is_checked(tmp_path: Path) -> None:
+    def context(size: object, given: int | None = None) -> int:
+        directory = tmp_path / f"sae{len(list(tmp_path.iterdir()))}"
+        source = find_sae(str(write_sae(directory, {"metadata": {"context_size": size}})))
+        return agree(places_of([source], tmp_path / "out"), given)[1]
+
+    assert [context(64), context(None), context(0), context("many", 32)] == [64, 128, 128, 32]
+    for size in (1, -4, "many", 16.5, [128], True):
+        with pytest.raises(InputError, match=r"with context_size .*, which is no number of tokens .*give --context"):
+            context(size)
+    deep = write_sae(tmp_path / "deep", {})
+    (deep / "cfg.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not JSON"):
+        find_sae(str(deep))
+    (tmp_path / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not a capture"):
+        check_place(tmp_path)
+
+
+def test_a_capture_that_cannot_be_read_now_is_not_to_be_deleted(tmp_path: Path) -> None:
+    """Only a damaged one is to be made again: too many open files, as on a cluster's node, say nothing of the file."""
+    capture = make_capture(tmp_path, random_arrays(0))
+    list(capture.shards())
+    shard = capture.path / capture.manifest.shards[0].file
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(CaptureError, match=r"cannot be read .*Too many open files.* may be whole") as caught:
+            list(capture.shards())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "--force" not in str(caught.value)
+    shard.write_bytes(b"PAR1")
+    with pytest.raises(CaptureError, match=r"cannot be read .*; capture again with --force"):
+        list(capture.shards())

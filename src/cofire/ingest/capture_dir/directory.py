@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cofire.common.arrays import Ints32
-from cofire.common.files import sha256_of, write_parquet
+from cofire.common.files import sha256_of, unreadable, write_parquet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST, TABLES, TEXT, VOCABULARY, WEIGHTS
 from cofire.ingest.capture_dir.manifest import Manifest
@@ -86,7 +86,7 @@ class CaptureDir:
             try:
                 shard = Shard.from_arrow(pq.read_table(path))
             except (pa.ArrowInvalid, KeyError, OSError) as error:
-                raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+                raise unreadable(path, error) from error
             if shard.rows != info.rows or len(shard.indices) != info.firings:
                 raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
             yield shard
@@ -124,7 +124,7 @@ class CaptureDir:
         """
         for number, shard in enumerate(self.manifest.shards):
             if shard.residuals is None:
-                raise CaptureError(f"capture {self.path} has no residuals; capture again with --residuals --force")
+                raise CaptureError(f"capture {self.path} has no residuals; capture with --residuals to another --out")
             yield read_residuals(self.path, number, shard.residuals, shard.rows)
 
     def weights(self) -> Weights:
@@ -164,7 +164,7 @@ class CaptureDir:
         try:
             return pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+            raise unreadable(path, error) from error
 
 
 def write_vocabulary(capture: Path, texts: dict[int, str]) -> None:

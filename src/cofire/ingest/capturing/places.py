@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cofire.common.characters import brief
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import folder_name
 from cofire.ingest.capture_dir.manifest import Manifest
@@ -115,5 +116,15 @@ def agree(places: list[Place], context: int | None) -> tuple[bool, int]:
                     f"the SAEs {places[0].source.spec} and {place.source.spec} differ in {name} "
                     f"({values[0]}, {value}): capture them in separate runs"
                 )
-    sizes = [int(one["context_size"]) for one in metadata if one.get("context_size")]
-    return bos[0], context or min(sizes, default=CONTEXT)
+    if context is not None:
+        return bos[0], context
+    sizes: list[int] = []
+    for place, one in zip(places, metadata, strict=True):
+        if size := one.get("context_size"):
+            if type(size) is not int or size < 2:
+                raise InputError(
+                    f"SAE {place.source.spec} was trained with context_size {brief(repr(size), 40)}, which is no "
+                    "number of tokens for a window: give --context"
+                )
+            sizes.append(size)
+    return bos[0], min(sizes, default=CONTEXT)

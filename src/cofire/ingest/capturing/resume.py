@@ -168,7 +168,7 @@ def _is_capture(place: Path) -> bool:
         return False
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return all(inside.name in (*OURS, MANIFEST, SHARDS, RESIDUALS, TABLES, COUNTS) for inside in place.iterdir())
     return isinstance(content, dict) and {"format", "release", "sae_id", "shards"} <= content.keys()
 

@@ -140,7 +140,7 @@ def find_sae(spec: str) -> SaeSource:
             raise InputError(f"no SAE in {directory}: it has no {file}; give a directory that sae-lens saved")
     try:
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{directory / CONFIG} is not JSON ({error}): save the SAE again") from error
     if not isinstance(config, dict):
         raise InputError(f"{directory / CONFIG} is not a JSON object: save the SAE again")

@@ -93,6 +93,18 @@ def test_a_token_s_activation_does_not_depend_on_its_batch(
     assert [c.manifest.model.looks_ahead for c in (one, eight) if c.manifest.model] == [None, ahead]
 
 
+def test_positions_that_depend_on_a_row_s_length_are_seen(models: Path, tmp_path: Path) -> None:
+    """Models of a long context scale their positions in a row longer than the first training had, as Phi-3 does."""
+    text = tmp_path / "long.jsonl"
+    text.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("ab, c " * 190, *TEXTS)))
+    model, sae = model_of(models, "longrope"), save_sae(tmp_path / "sae")
+    run = RUN | {"context": 1200}
+    one, eight = (capture(model, [str(sae)], text, tmp_path / str(b), batch=b, **run)[0] for b in (1, 8))
+    np.testing.assert_allclose(activations_of(eight), activations_of(one), rtol=1e-5, atol=ROUNDING)
+    assert eight.manifest.model is not None
+    assert eight.manifest.model.looks_ahead
+
+
 def test_padding_would_have_changed_what_looks_ahead(models: Path) -> None:
     """Else the test above tells nothing."""
     model = model_of(models, "bert")

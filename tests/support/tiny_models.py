@@ -38,6 +38,22 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "llama": ("LlamaForCausalLM", "LlamaConfig", _COMMON | {"num_key_value_heads": 1}),
     "qwen2": ("Qwen2ForCausalLM", "Qwen2Config", _COMMON | {"num_key_value_heads": 1}),
+    "longrope": (
+        "LlamaForCausalLM",
+        "LlamaConfig",
+        _COMMON
+        | {"num_key_value_heads": 1, "max_position_embeddings": 4096}
+        | {
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "factor": 4.0,
+                "short_factor": [1.0] * 4,
+                "long_factor": [8.0] * 4,
+                "original_max_position_embeddings": 1040,
+            }
+        },
+    ),
     "bloom": (
         "BloomForCausalLM",
         "BloomConfig",

@@ -26,6 +26,7 @@ PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value
 # equal to the bit unless tokens behind them count (3e-3 and more, of random weights); in runs of other shapes, which
 # round in other places (3e-7 measured, of two layers).
 SAME_SHAPE, ROUNDING, ROUNDING_16_BIT = 1e-5, 1e-3, 5e-2
+LONG = 1024
 # Settings of loading that leave the activations as they are.
 HARMLESS = ("device", "device_map", "dtype", "n_devices", "torch_dtype")
 
@@ -114,10 +115,12 @@ class LanguageModel:
             hooks: names of hook points.
             context: the longest row, at least 2.
         """
-        n = min(8, context // 2)
+        # Where positions depend on a row's length, they do from 2,048 tokens on or later; all else shows in a few.
+        width = context if context > LONG else min(context, 24)
+        n = min(8, width // 2)
         # From the middle of the vocabulary: special tokens are at its ends.
-        tokens = (self.known_tokens // 2 + np.arange(context, dtype=np.int64)) % self.known_tokens
-        rows = np.zeros((2, context), np.int64)
+        tokens = (self.known_tokens // 2 + np.arange(width, dtype=np.int64)) % self.known_tokens
+        rows = np.zeros((2, width), np.int64)
         rows[:, :n] = tokens[:n]
         rows[1, n:] = tokens[n:]
         alone, both = self.run(rows[:1, :n], hooks), self.run(rows, hooks)

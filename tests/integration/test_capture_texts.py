@@ -13,6 +13,7 @@ import pytest
 from cofire.cli import run as run_command
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
+from cofire.ingest.capture_dir.directory import find_captures
 from cofire.ingest.capture_dir.manifest import Manifest
 from differing import differing, files_of
 from tiny_models import save_model, save_sae
@@ -219,3 +220,25 @@ def test_two_saes_of_one_directory_name_are_told_how_to_be_named(place: Path, tm
     with pytest.raises(CaptureError, match=r"another SAE weights .*another --out; --force deletes this capture"):
         capture(place / "model", both[1:], tmp_path / "a.txt", tmp_path / "one", **RUN)
     assert Manifest.read(tmp_path / "one") == one.manifest
+    with pytest.raises(
+        InputError, match=f"{tmp_path / 'one'} and {tmp_path / 'two'} are captures of two SAEs of the same"
+    ):
+        find_captures(
+            [one.path, capture(place / "model", both[1:], tmp_path / "a.txt", tmp_path / "two", **RUN)[0].path]
+        )
+    shutil.copytree(one.path, tmp_path / "copy")
+    with pytest.raises(InputError, match="the SAE local/output is captured twice"):
+        find_captures([one.path, tmp_path / "copy"])
+
+
+def test_a_capture_does_not_become_part_of_its_text(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be another text at the next look."""
+    rows(tmp_path / "data", "hello world")
+    monkeypatch.chdir(tmp_path / "data")
+    for text, out in [("hf:.", "out"), (f"hf:{tmp_path / 'data'}", tmp_path / "other" / ".." / "data" / "out")]:
+        with pytest.raises(InputError, match=r"lies in the directory of the dataset hf:.*give an --out outside of it"):
+            capture(place / "model", [str(place / "sae")], text, out, **RUN)
+    assert [path.name for path in Path().iterdir()] == ["train.parquet"]
+    assert capture(place / "model", [str(place / "sae")], "hf:.", tmp_path / "out", **RUN)

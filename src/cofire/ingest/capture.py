@@ -34,7 +34,7 @@ from cofire.ingest.capture_dir.layout import MANIFEST, SHARDS, TEXT, WEIGHTS, sh
 from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.capture_dir.residuals import write_residuals
 from cofire.ingest.capture_dir.text_file import read_tokens, write_tokens
-from cofire.ingest.capturing.checks import check_model, check_numbers, check_tokens, settle_padding
+from cofire.ingest.capturing.checks import check_apart, check_model, check_numbers, check_tokens, settle_padding
 from cofire.ingest.capturing.encode import Encoded, Rows, encode_shard, select, select_residuals
 from cofire.ingest.capturing.masking import NORM_FACTOR, norm_limit, rule
 from cofire.ingest.capturing.model import LanguageModel, find_model, load_model
@@ -150,6 +150,8 @@ def capture(
     say = silent if notice is None else notice
     _look(places, found, source, settings, Path(out), force, say)
     todo = [place for place in places if not place.complete]
+    if any(place.manifest is None for place in todo):
+        check_apart(source, Path(out))
     if todo:
         _run(model, found, todo, source, settings, Path(out), force, memory, progress or Silent(), say)
     return [CaptureDir.open(place.path) for place in places]

@@ -169,7 +169,7 @@ def write_sae(directory: Path, config: object) -> Path:
     return directory
 
 
-def test_an_sae_is_named_in_three_ways(tmp_path: Path) -> None:
+def test_an_sae_is_named_in_three_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = write_sae(tmp_path / "named", {"metadata": {"release": "rel", "sae_id": "a/b", "context_size": 64}})
     plain = write_sae(tmp_path / "plain", {"hook_name": "blocks.0.hook_resid_pre", "context_size": 32})
     found = find_sae(str(named))
@@ -181,6 +181,8 @@ def test_an_sae_is_named_in_three_ways(tmp_path: Path) -> None:
     assert old.spec == "local:plain"
     assert old.metadata is not None
     assert old.metadata["prepend_bos"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_sae("mine:c/d=~/named").directory == named
     registered = find_sae("gpt2-small-res-jb:blocks.8.hook_resid_pre")
     assert (registered.spec, registered.directory) == ("gpt2-small-res-jb:blocks.8.hook_resid_pre", None)
 

@@ -290,7 +290,7 @@ def test_a_line_that_has_no_end_is_refused(tmp_path: Path, monkeypatch: pytest.M
         list(open_text(tmp_path / "b.jsonl.gz").documents())
 
 
-def test_a_directory_of_a_dataset_is_known_by_its_files(tmp_path: Path) -> None:
+def test_a_directory_of_a_dataset_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "a:b"
     (place / "data").mkdir(parents=True)
     (place / "data" / "train.jsonl").write_text('{"text": "x"}\n')
@@ -312,6 +312,8 @@ def test_a_directory_of_a_dataset_is_known_by_its_files(tmp_path: Path) -> None:
         assert open_text(f"hf:{tmp_path / 'c'}").fingerprint() != before
     with pytest.raises(InputError, match="no such directory"):
         open_text(f"hf:{place}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_text("hf:~/c").fingerprint() == open_text(f"hf:{tmp_path / 'c'}").fingerprint()
 
 
 def test_a_dataset_of_the_hub_is_known_by_its_name_and_revision(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,10 +191,17 @@ def find_captures(paths: list[Path]) -> list[CaptureDir]:
         if not inside:
             raise InputError(f"no capture in {path}: no {MANIFEST} there; make one with `cofire capture`")
         found.extend(CaptureDir.open(p) for p in inside)
-    uids = [capture.uid for capture in found]
-    for uid in uids:
-        if uids.count(uid) > 1:
-            raise InputError(f"the SAE {uid} is captured twice in what you named; name one capture of it")
+    first: dict[str, CaptureDir] = {}
+    for capture in found:
+        other = first.setdefault(capture.uid, capture)
+        if other is capture:
+            continue
+        if None not in (weights := {one.manifest.sae.weights_sha256 for one in (other, capture)}) and len(weights) > 1:
+            raise InputError(
+                f"{other.path} and {capture.path} are captures of two SAEs of the same name {capture.uid}: capture one "
+                "of them again under a name of its own, --sae RELEASE:SAE_ID=DIR"
+            )
+        raise InputError(f"the SAE {capture.uid} is captured twice in what you named; name one capture of it")
     return found
 
 

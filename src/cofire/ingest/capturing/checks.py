@@ -13,8 +13,9 @@ from cofire.ingest.capture_dir.text_file import read_tokens
 from cofire.ingest.capturing.model import LanguageModel
 from cofire.ingest.capturing.places import Place
 from cofire.ingest.capturing.settings import CaptureSettings
+from cofire.ingest.capturing.text import TextSource
 
-__all__ = ["check_model", "check_numbers", "check_tokens", "same_model", "settle_padding"]
+__all__ = ["check_apart", "check_model", "check_numbers", "check_tokens", "same_model", "settle_padding"]
 
 
 def check_numbers(
@@ -77,6 +78,21 @@ def _check_bos(language: LanguageModel, notice: Notice) -> None:
     if language.bos_words != "BOS":
         notice(
             f"note: the tokenizer of {name} has no BOS: windows begin with {language.bos_words}, as in TransformerLens"
+        )
+
+
+def check_apart(source: TextSource, out: Path) -> None:
+    """Check that a capture does not become part of its own text.
+
+    Raises:
+        InputError: `out` lies in the directory of the dataset, all of whose files are its text.
+    """
+    if source.dataset is None or not source.dataset.local:
+        return
+    if out.resolve().is_relative_to(Path(source.dataset.name).resolve()):
+        raise InputError(
+            f"--out {out} lies in the directory of the dataset {source.name}, whose files are the text: "
+            "give an --out outside of it"
         )
 
 

@@ -92,7 +92,9 @@ class DataSet:
         number = 0
         try:
             with quiet():
-                rows = iter(datasets.load_dataset(self.name, split=self.split, streaming=True, revision=self.revision))
+                # It knows no directory called ".".
+                place = str(Path(self.name).resolve()) if self.local else self.name
+                rows = iter(datasets.load_dataset(place, split=self.split, streaming=True, revision=self.revision))
             while True:
                 with quiet():
                     row = next(rows, None)
@@ -119,9 +121,10 @@ def find_dataset(given: str) -> DataSet:
     """
     parts = given.split(":")
     for count in range(len(parts), 0, -1):
-        directory, split = ":".join(parts[:count]), ":".join(parts[count:])
-        if directory and Path(directory).is_dir():
-            return DataSet(directory, split or "train", local=True)
+        # The shell leaves a ~ behind "hf:" as it is.
+        directory, split = Path(":".join(parts[:count])).expanduser(), ":".join(parts[count:])
+        if parts[0] and directory.is_dir():
+            return DataSet(str(directory), split or "train", local=True)
     name, _, split = given.partition(":")
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise InputError(f"no dataset at {name}: no such directory")

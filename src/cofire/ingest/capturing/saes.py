@@ -129,7 +129,7 @@ def find_sae(spec: str) -> SaeSource:
                 f"no SAE {spec!r}: no such directory, and not RELEASE:SAE_ID; give one of these or RELEASE:SAE_ID=DIR"
             )
         if equals:
-            directory = Path(place)
+            directory = Path(place).expanduser()  # the shell leaves a ~ behind = as it is
             if not (place and directory.is_dir()):
                 raise InputError(f"no SAE at {place!r}: no such directory")
     if directory is None:

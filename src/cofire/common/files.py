@@ -45,6 +45,14 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, shared: bool 
         os.close(folder)
 
 
+def from_home(path: str | Path) -> Path:
+    """Return the path with ~ and ~USER as the home directory; as it is where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def unreadable(path: Path, error: Exception) -> CaptureError:
     """Return what to raise where a file of a capture cannot be read.
 

@@ -12,6 +12,7 @@ from builders import make_capture, random_arrays
 from cofire.common.devices import choose_device
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
+from cofire.ingest.capturing.dataset import find_dataset
 from cofire.ingest.capturing.model import find_model
 from cofire.ingest.capturing.places import agree, places_of
 from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, compared_text, facts
@@ -233,6 +234,14 @@ def test_saes_that_are_not_there(tmp_path: Path) -> None:
 def test_models_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such directory"):
         find_model("./nowhere")
+    # No such user: nothing that Python's own message would explain.
+    for find, named in (
+        (find_model, "~nobody-here/x"),
+        (find_sae, "r:i=~nobody-here/x"),
+        (find_dataset, "~nobody-here/x"),
+    ):
+        with pytest.raises(InputError, match="no such directory"):
+            find(named)
     with pytest.raises(InputError, match=r"it has no config\.json"):
         find_model(tmp_path)
     with pytest.raises(InputError, match="no model named"):

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from cofire.common.files import from_home
 from cofire.common.progress import Notice
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
@@ -155,7 +156,7 @@ def same_model(named: str, model: ModelInfo) -> bool:
             alike |= names
     places = [model.name]
     if model.weights_sha256 is not None and model.source:
-        places += Path(model.source).expanduser().resolve().parts
+        places += from_home(model.source).resolve().parts
     return any(_plain(place) in alike for place in places)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.characters import brief
-from cofire.common.files import sha256_of
+from cofire.common.files import from_home, sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capturing.quiet import quiet
 
@@ -122,7 +122,7 @@ def find_dataset(given: str) -> DataSet:
     parts = given.split(":")
     for count in range(len(parts), 0, -1):
         # The shell leaves a ~ behind "hf:" as it is.
-        directory, split = Path(":".join(parts[:count])).expanduser(), ":".join(parts[count:])
+        directory, split = from_home(":".join(parts[:count])), ":".join(parts[count:])
         if parts[0] and directory.is_dir():
             return DataSet(str(directory), split or "train", local=True)
     name, _, split = given.partition(":")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cofire.common.arrays import Ints
-from cofire.common.files import sha256_of
+from cofire.common.files import from_home, sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capturing.quiet import quiet
@@ -180,7 +180,7 @@ def find_model(model: str | Path) -> ModelInfo:
     """
     if not str(model).strip():
         raise InputError("no model named: give a Hugging Face name or a directory")
-    path = Path(model).expanduser()
+    path = from_home(model)
     if not path.is_dir():
         if isinstance(model, Path) or str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
             raise InputError(f"no model at {model}: no such directory")
@@ -223,7 +223,7 @@ def load_model(
     unknown = sorted(set(asked) - set(PROCESSING))
     if unknown:
         raise InputError(f"the SAE's model was loaded with {unknown[0]}={asked[unknown[0]]!r}, which cofire cannot do")
-    place = str(Path(model).expanduser()) if found.weights_sha256 else str(model)
+    place = str(from_home(model)) if found.weights_sha256 else str(model)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(place)

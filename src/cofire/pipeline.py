@@ -146,5 +146,6 @@ def _refuse_to_change(
     if (stale or is_stale(capture, analysing)) and holds(store, capture.uid):
         raise ConflictError(
             f"{store.location} holds {capture.uid}, and the tables in {capture.tables} were made with other settings "
-            "than these, or by another cofire; add --replace to count again and put the result in its place"
+            "than these, or by another cofire; give the settings that they were made with, or add --replace to count "
+            "again and put the result in its place"
         )

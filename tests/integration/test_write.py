@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ from builders import make_capture, random_arrays
 from cofire.analysis.analyses import analysis_settings
 from cofire.analysis.analyze import analyze
 from cofire.errors import ConflictError, StoreError
+from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.import_activations import import_activations
 from cofire.schema.nodes import LATENT, RELEASE, TOKEN
 from cofire.schema.relationships import CO_FIRES, FIRES_ON
 from cofire.store import Store, ensure_schema, open_store
 from cofire.store.load import holder, write
+from cofire.store.load.journal import check_conflicts
 from cofire.store.load.write import delete_sae, load_sae
 from cofire.store.plan.plan import load_plan
 from cofire.store.plan.section import LoadPlan, Section
@@ -376,6 +380,40 @@ def test_decoder_directions_are_loaded_at_norm_1(store: Store, with_weights: Any
     assert without.content_hash != load_plan(capture).content_hash
     assert load_sae(store, without, replace=True) == "replaced"
     assert store.read("MATCH (a:Latent) WHERE a.decoder IS NOT NULL RETURN count(a)", {}).rows == [(0,)]
+
+
+def test_another_sae_of_the_same_name_is_not_called_a_version_of_it(
+    store: Store, with_weights: Any, tmp_path: Path
+) -> None:
+    """The advice for a version, --replace, would delete what was never meant: SAEs of directories called alike."""
+    from safetensors.numpy import save_file
+
+    capture, directions = with_weights(5)
+    plan = load_plan(capture)
+    load_sae(store, plan)
+    before = dump_graph(store)
+    shutil.copytree(capture.path, tmp_path / "other")
+    save_file({"W_dec": directions + np.float32(0.1)}, tmp_path / "other" / "weights.safetensors")
+    another = load_plan(CaptureDir.open(tmp_path / "other"))
+    hook = replace(plan, sae=plan.sae | {"hook": "blocks.1.hook_resid_pre"}, content_hash="x")
+    larger = replace(plan, sae=plan.sae | {"nLatents": 7}, content_hash="x")
+    store.write([("MATCH (s:Sae) SET s.hook = 'blocks.1.hook_resid_post'", {})])
+    for given, difference in [
+        (another, "the decoder direction of latent 0 is another"),
+        (hook, "hook blocks.1.hook_resid_post, here blocks.1.hook_resid_pre"),
+        (larger, "number of latents 6, here 7"),
+    ]:
+        for refuse in (lambda plan: load_sae(store, plan), lambda plan: check_conflicts(store, [plan])):
+            with pytest.raises(ConflictError) as caught:
+                refuse(given)
+            assert f"holds another SAE under the name r/s ({difference})" in str(caught.value)
+            assert "--sae RELEASE:SAE_ID=DIR); --replace would delete the other SAE" in str(caught.value)
+    # The same SAE over another text is a version, with its directions or without.
+    for version in (replace(plan, content_hash="x"), replace(load_plan(capture, decoders=False), content_hash="x")):
+        with pytest.raises(ConflictError, match="holds another version of r/s; add --replace to put this one"):
+            load_sae(store, version)
+    store.write([("MATCH (s:Sae) REMOVE s.hook", {})])
+    assert dump_graph(store) == before
 
 
 def test_directions_that_no_index_takes_stay_out(with_weights: Any) -> None:

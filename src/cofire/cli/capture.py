@@ -87,6 +87,7 @@ def capture(
             memory=settings_of(None, memory=memory).of(CountSettings).memory,
             force=force,
             progress=progress,
+            notice=notice,
         )
     for one in made:
         manifest = one.manifest

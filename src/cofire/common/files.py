@@ -45,6 +45,25 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, shared: bool 
         os.close(folder)
 
 
+def from_home(path: str | Path) -> Path:
+    """Return the path with ~ and ~USER as the home directory; as it is where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def unreadable(path: Path, error: Exception) -> CaptureError:
+    """Return what to raise where a file of a capture cannot be read.
+
+    Only a damaged file is worth making again: what the system refused (permissions, a disk that is away, too many open
+    files) may be whole, and --force would delete the capture for nothing.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return CaptureError(f"{path} cannot be read ({error.strerror}): see to that; the capture itself may be whole")
+    return CaptureError(f"{path} cannot be read ({error}); capture again with --force")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
 

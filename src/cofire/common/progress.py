@@ -12,6 +12,10 @@ StageProgress = Callable[[str, int, int], None]
 """Called with (stage, steps done, steps in all)."""
 
 
+Notice = Callable[[str], None]
+"""Called with one line for the person: what is odd, may be meant, and is done all the same."""
+
+
 class TokenProgress(Protocol):
     """Told how far a capture is; both calls come from the calling thread."""
 
@@ -20,6 +24,10 @@ class TokenProgress(Protocol):
 
     def advance(self, tokens: int) -> None:
         """`tokens` more text tokens are done; those of an earlier run come at once."""
+
+
+def silent(_: str) -> None:
+    """Tell nobody."""
 
 
 class Silent:

@@ -21,24 +21,25 @@ from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cofire.common.devices import choose_device
 from cofire.common.files import exclusive, sha256_of, write_atomically, write_parquet
-from cofire.common.progress import Silent, TokenProgress
+from cofire.common.progress import Notice, Silent, TokenProgress, silent
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir, write_vocabulary
 from cofire.ingest.capture_dir.layout import MANIFEST, SHARDS, TEXT, WEIGHTS, shard_file
 from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.capture_dir.residuals import write_residuals
 from cofire.ingest.capture_dir.text_file import read_tokens, write_tokens
+from cofire.ingest.capturing.checks import check_apart, check_model, check_numbers, check_tokens, settle_padding
 from cofire.ingest.capturing.encode import Encoded, Rows, encode_shard, select, select_residuals
 from cofire.ingest.capturing.masking import NORM_FACTOR, norm_limit, rule
 from cofire.ingest.capturing.model import LanguageModel, find_model, load_model
 from cofire.ingest.capturing.places import Place, agree, places_of
-from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, facts, verify
+from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, compared_text, facts, verify
 from cofire.ingest.capturing.saes import find_sae, load_sae
 from cofire.ingest.capturing.settings import DTYPES, CaptureSettings, Device, Dtype
 from cofire.ingest.capturing.text import TextSource, open_text
@@ -70,6 +71,7 @@ def capture(
     memory: int = 2 * 1024**3,
     force: bool = False,
     progress: TokenProgress | None = None,
+    notice: Notice | None = None,
 ) -> list[CaptureDir]:
     """Capture the activations of `saes` over `text`, going on where an equal run stopped.
 
@@ -98,6 +100,7 @@ def capture(
             that.
         force: start over, removing an earlier capture's files.
         progress: told how far it is.
+        notice: told what is odd and may be meant, a line each.
 
     Returns:
         The captures, in the order of `saes`.
@@ -106,7 +109,7 @@ def capture(
         InputError: something given is wrong; `out` is then as it was, unless an activation was not finite.
         CaptureError: `out` holds a capture that was made otherwise or is damaged.
     """
-    _check_numbers(tokens, context, batch, norm_factor, shard_tokens)
+    check_numbers(tokens, context, batch, norm_factor, shard_tokens)
     if residual_share is not None and not 0 < residual_share <= 1:
         raise InputError(f"--residual-share {residual_share} is no share: give a number above 0 and at most 1")
     if residual_share is not None and not keep:
@@ -119,6 +122,7 @@ def capture(
     source = open_text(text, text_field)
     places = places_of([find_sae(spec) for spec in saes], Path(out))
     found = find_model(model)
+    source = source.pinned()
     chosen = choose_device(device)
     for place in places:
         # An SAE of the registry is known by its weights, so it is fetched before anything is compared.
@@ -135,6 +139,7 @@ def capture(
         device=chosen,
         prepend_bos=prepend_bos,
         text=source.fingerprint(),
+        text_revision=source.dataset.revision if source.dataset else None,
         text_field=text_field,
         mask_special=mask_special,
         norm_factor=norm_factor,
@@ -142,28 +147,25 @@ def capture(
         residual_share=residual_share,
         keep=keep,
     )
-    _look(places, found, settings, Path(out), force)
+    say = silent if notice is None else notice
+    _look(places, found, source, settings, Path(out), force, say)
     todo = [place for place in places if not place.complete]
+    if any(place.manifest is None for place in todo):
+        check_apart(source, Path(out))
     if todo:
-        _run(model, found, todo, source, settings, Path(out), force, memory, progress or Silent())
+        _run(model, found, todo, source, settings, Path(out), force, memory, progress or Silent(), say)
     return [CaptureDir.open(place.path) for place in places]
 
 
-def _check_numbers(
-    tokens: int | None, context: int | None, batch: int, norm_factor: float | None, shard_tokens: int
+def _look(
+    places: list[Place],
+    model: ModelInfo,
+    source: TextSource,
+    settings: CaptureSettings,
+    out: Path,
+    force: bool,
+    notice: Notice,
 ) -> None:
-    for name, value, least in (
-        ("tokens", tokens, 1),
-        ("context", context, 2),
-        ("batch", batch, 1),
-        ("norm-factor", norm_factor, 1),
-        ("shard-tokens", shard_tokens, 1),
-    ):
-        if value is not None and not value >= least:
-            raise InputError(f"--{name} {value} is too small: give at least {least}")
-
-
-def _look(places: list[Place], model: ModelInfo, settings: CaptureSettings, out: Path, force: bool) -> None:
     """Check what is at the places already, and read the manifests that are to be gone on with."""
     if len(places) > 1:
         check_root(out, [place.path.name for place in places])
@@ -175,7 +177,13 @@ def _look(places: list[Place], model: ModelInfo, settings: CaptureSettings, out:
         wanted = facts(
             place.source.release, place.source.sae_id, hashes, (model.name, model.weights_sha256), settings.recorded()
         )
-        place.manifest = compare(place.path, wanted)
+        place.manifest = compare(place.path, wanted, earlier_text=source.earlier_fingerprint())
+    unlike = [p for p in places if p.manifest is not None and not compared_text(p.manifest, settings.recorded())]
+    why = (source.dataset.unknown if source.dataset else None) or "an earlier cofire did not record it"
+    if unlike:
+        notice(f"note: whether {source.name} is still the text of {unlike[0].path} was not compared ({why})")
+    elif source.dataset is not None and source.dataset.unknown:
+        notice(f"note: the revision of {source.name} is not known and not recorded ({why})")
 
 
 def _run(
@@ -188,6 +196,7 @@ def _run(
     force: bool,
     memory: int,
     progress: TokenProgress,
+    notice: Notice,
 ) -> None:
     for place in todo:
         place.sae = place.sae or load_sae(place.source, settings.device)
@@ -201,11 +210,13 @@ def _run(
         dtype=settings.dtype,
         processing=first.get("model_from_pretrained_kwargs"),
     )
-    _check_model(language, todo, settings)
+    check_model(language, todo, settings, notice)
+    language = settle_padding(language, todo, settings)
     new = [place for place in todo if place.manifest is None]
     with TemporaryDirectory(prefix="cofire-") as scratch:
         # The text is read to its end before anything is written: a bad line is found while `out` is as it was.
-        text, info = _text(todo, source, language, settings.tokens, Path(scratch))
+        text, info, known_as = _text(todo, source, language, settings, Path(scratch))
+        check_tokens(language, text)
         with ExitStack() as held:
             for place in todo:
                 place.path.mkdir(parents=True, exist_ok=True)
@@ -217,7 +228,7 @@ def _run(
                     raise CaptureError(f"{place.path} was written by another cofire meanwhile; run the same again")
             for place in new:
                 _begin(place, language, settings)
-            _complete_inputs(todo, language, text, info)
+            _complete_inputs(todo, language, text, info, known_as)
             _write_all(todo, new, language, settings, out, memory, progress)
 
 
@@ -252,26 +263,6 @@ def _write_all(
         manifest.write(place.path)
 
 
-def _check_model(language: LanguageModel, todo: list[Place], settings: CaptureSettings) -> None:
-    for place in todo:
-        info = place.loaded.info
-        language.check_hook(place.source.spec, info.hook or "", place.loaded.head, info.d_in or 0)
-        there = place.manifest.model if place.manifest else None
-        if there is not None and there.weights_sha256 is None and there.source != language.info.source:
-            raise CaptureError(
-                f"{place.path} was captured with the model {there.source}, now {language.info.source}: "
-                "give another --out, or --force to start over"
-            )
-    if settings.prepend_bos and language.bos is None:
-        raise InputError(f"the SAEs want a BOS token, but the tokenizer of {language.info.name} has none")
-    limit = getattr(language.bridge.cfg, "n_ctx", None)
-    if limit and settings.context > limit:
-        raise InputError(
-            f"a context of {settings.context} tokens is more than the {limit} of {language.info.name}: "
-            "give a smaller --context"
-        )
-
-
 def _begin(place: Place, language: LanguageModel, settings: CaptureSettings) -> None:
     sae = place.loaded
     place.manifest = Manifest(
@@ -282,26 +273,34 @@ def _begin(place: Place, language: LanguageModel, settings: CaptureSettings) -> 
         model=language.info,
         text=TextInfo(documents=0, tokens=0),
         settings=settings.recorded(),
-        masking=Masking(rule=rule(language.special, settings.mask_special, settings.norm_factor), kept=0),
+        masking=Masking(
+            rule=rule(language.special, settings.mask_special, settings.norm_factor, language.bos_words), kept=0
+        ),
         versions={"python": python_version()} | {name.replace("-", "_"): version(name) for name in LIBRARIES},
     )
     place.manifest.write(place.path)
 
 
 def _text(
-    todo: list[Place], source: TextSource, language: LanguageModel, limit: int | None, scratch: Path
-) -> tuple[Path, TextInfo]:
-    """Return the tokenised text: that of a place which has it already, or made anew in `scratch`."""
+    todo: list[Place], source: TextSource, language: LanguageModel, settings: CaptureSettings, scratch: Path
+) -> tuple[Path, TextInfo, dict[str, Any]]:
+    """Return the tokenised text, and the settings with its fingerprint: of a place which has it already, or made anew.
+
+    A place that has it may have read it when a dataset had another revision, which is then not known.
+    """
     for place in todo:
         if place.manifest is not None and place.manifest.text.sha256 is not None:
-            return place.path / TEXT, place.manifest.text
-    info = write_tokens(scratch / TEXT, tokenise(source.documents(), language.tokenise, limit), [source.name])
+            return place.path / TEXT, place.manifest.text, place.manifest.settings
+    documents = tokenise(source.documents(), language.tokenise, settings.tokens)
+    info = write_tokens(scratch / TEXT, documents, [source.name])
     if info.tokens == 0:
         raise InputError(f"the text {source.name} has no tokens: give another")
-    return scratch / TEXT, info
+    return scratch / TEXT, info, settings.recorded()
 
 
-def _complete_inputs(todo: list[Place], language: LanguageModel, text: Path, info: TextInfo) -> None:
+def _complete_inputs(
+    todo: list[Place], language: LanguageModel, text: Path, info: TextInfo, known_as: dict[str, Any]
+) -> None:
     """Give every place its text, vocabulary and weights; the text's entry in the manifest says that they are there."""
     without = [place for place in todo if place.begun.text.sha256 is None]
     texts = language.vocabulary() if without else {}
@@ -314,7 +313,7 @@ def _complete_inputs(todo: list[Place], language: LanguageModel, text: Path, inf
         write_vocabulary(place.path, texts)
         place.loaded.write_weights(place.path / WEIGHTS)
         manifest = place.begun
-        manifest.text = info.model_copy()
+        manifest.text, manifest.settings = info.model_copy(), dict(known_as)
         manifest.write(place.path)
 
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cofire.ingest.capturing.encode import Encoded, Rows, select
+from cofire.ingest.capturing.encode import Encoded, Rows, batches, select
 from cofire.ingest.capturing.masking import norm_limit, rule
+from cofire.ingest.capturing.windows import Window
 
 
 def test_the_limit_is_a_multiple_of_the_median_of_ordinary_tokens() -> None:
@@ -25,6 +26,7 @@ def test_the_rule_says_what_it_does() -> None:
         "tokens with a norm at the hook point above 4 x the median of the first shard"
     )
     assert rule(frozenset({0}), False, None) == "left out: inserted BOS"
+    assert rule(frozenset({0}), False, None, "'</s>' (id 2)") == "left out: inserted '</s>' (id 2)"
 
 
 def test_selected_rows_keep_their_activations() -> None:
@@ -49,3 +51,15 @@ def test_selected_rows_keep_their_activations() -> None:
     assert shard.indptr.tolist() == [0, 2, 2, 4]
     assert shard.indices.tolist() == [1, 4, 0, 3]
     np.testing.assert_array_equal(shard.values, np.array([0.1, 0.2, 0.4, 0.5], np.float32))
+
+
+def test_batches_are_of_one_length_where_nothing_may_be_padded() -> None:
+    windows = [Window(number, 0, np.zeros(length, np.int32)) for number, length in enumerate((3, 5, 5, 1, 3, 5))]
+
+    def shape(padded: bool) -> list[list[int]]:
+        return [[len(window.tokens) for window in batch] for batch in batches(windows, 2, padded=padded)]
+
+    assert shape(padded=True) == [[5, 5], [5, 3], [3, 1]]
+    assert shape(padded=False) == [[5, 5], [5], [3, 3], [1]]
+    assert [window.document for batch in batches(windows, 2, padded=False) for window in batch] == [1, 2, 5, 0, 4, 3]
+    assert list(batches([], 2, padded=False)) == []

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import resource
 from pathlib import Path
 
 import pytest
 
+from builders import make_capture, random_arrays
 from cofire.common.devices import choose_device
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, SaeInfo, TextInfo
+from cofire.ingest.capturing.dataset import find_dataset
 from cofire.ingest.capturing.model import find_model
-from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, facts
+from cofire.ingest.capturing.places import agree, places_of
+from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, compared_text, facts
 from cofire.ingest.capturing.saes import find_sae
 
 SETTINGS = {"tokens": 10, "dtype": "float32"}
@@ -53,8 +59,56 @@ def test_an_equal_run_goes_on(tmp_path: Path) -> None:
 )
 def test_another_run_is_told_what_differs(tmp_path: Path, wanted: dict[str, object], name: str) -> None:
     make_manifest(tmp_path)
-    with pytest.raises(CaptureError, match=f"with another {name} .*--force"):
+    with pytest.raises(CaptureError, match=f"with another {name} .*--force deletes this capture"):
         compare(tmp_path, wanted)
+
+
+def test_a_text_is_compared_as_far_as_it_is_known(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path)
+    manifest.settings = {"text": "t", "text_revision": "a"}
+    manifest.write(tmp_path)
+
+    def wanted(**settings: str) -> dict[str, object]:
+        return facts("r", "a/b", ("w", "c"), ("m", "h"), settings)
+
+    for settings, known in [({"text": "t", "text_revision": "a"}, True), ({"text": "t"}, False)]:
+        found = compare(tmp_path, wanted(**settings))
+        assert found is not None
+        assert compared_text(found, settings) == known
+    found = compare(tmp_path, wanted(text="new", text_revision="a"), earlier_text="t")
+    assert found is not None
+    assert not compared_text(found, {"text": "new", "text_revision": "a"})
+    for other, name in [
+        (wanted(text="t", text_revision="b"), r"text \(revision\)"),
+        (wanted(text="new", text_revision="a"), "text"),
+    ]:
+        with pytest.raises(CaptureError, match=f"with another {name} "):
+            compare(tmp_path, other, earlier_text="x")
+
+
+def test_a_manifest_of_a_newer_cofire_is_not_called_damaged(tmp_path: Path) -> None:
+    """The advice would be --force, which deletes it."""
+    make_manifest(tmp_path)
+    content = json.loads((tmp_path / "manifest.json").read_text())
+    for changed, message in [
+        (content | {"later": 1}, r"has later, which this cofire does not know: it was made by a newer one"),
+        (content | {"text": content["text"] | {"later": 1}}, r"has text\.later, which"),
+    ]:
+        (tmp_path / "manifest.json").write_text(json.dumps(changed))
+        with pytest.raises(CaptureError, match=message) as caught:
+            Manifest.read(tmp_path)
+        assert "--force" not in str(caught.value)
+
+
+def test_half_a_character_does_not_keep_a_manifest_from_being_written(tmp_path: Path) -> None:
+    broken = os.fsdecode(b"/saes/\xff")
+    manifest = make_manifest(tmp_path)
+    manifest.sae = SaeInfo(source=broken, metadata={"a\ud83d": ["b\ud83d", {"c": "\udc00"}, 1, None]})
+    manifest.text = TextInfo(documents=0, tokens=0, sources=[broken])
+    manifest.write(tmp_path)
+    found = Manifest.read(tmp_path)
+    assert (found.sae.source, found.text.sources) == ("/saes/\ufffd", ["/saes/\ufffd"])
+    assert found.sae.metadata == {"a\ufffd": ["b\ufffd", {"c": "\ufffd"}, 1, None]}
 
 
 def test_places_that_are_not_ours_are_refused(tmp_path: Path) -> None:
@@ -116,7 +170,7 @@ def write_sae(directory: Path, config: object) -> Path:
     return directory
 
 
-def test_an_sae_is_named_in_three_ways(tmp_path: Path) -> None:
+def test_an_sae_is_named_in_three_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = write_sae(tmp_path / "named", {"metadata": {"release": "rel", "sae_id": "a/b", "context_size": 64}})
     plain = write_sae(tmp_path / "plain", {"hook_name": "blocks.0.hook_resid_pre", "context_size": 32})
     found = find_sae(str(named))
@@ -128,8 +182,34 @@ def test_an_sae_is_named_in_three_ways(tmp_path: Path) -> None:
     assert old.spec == "local:plain"
     assert old.metadata is not None
     assert old.metadata["prepend_bos"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_sae("mine:c/d=~/named").directory == named
     registered = find_sae("gpt2-small-res-jb:blocks.8.hook_resid_pre")
     assert (registered.spec, registered.directory) == ("gpt2-small-res-jb:blocks.8.hook_resid_pre", None)
+
+
+def test_saes_of_one_name_are_told_apart_or_how_to(tmp_path: Path) -> None:
+    for run in ("run1", "run2"):
+        (tmp_path / run).mkdir()
+        write_sae(tmp_path / run / "output", {"hook_name": run})
+    one, two = (str(tmp_path / run / "output") for run in ("run1", "run2"))
+    (tmp_path / "link").symlink_to(one)
+    for saes, message in [
+        ((one, two), f"{one} and {two} have the same name local/output: name them, --sae RELEASE:SAE_ID=DIR"),
+        ((f"r:i={one}", f"r:i={two}"), f"{one} and {two} have the same name r/i: name them"),
+        ((one, one), "the SAE local:output is named twice: name each SAE once"),
+        ((one, f"local:output={tmp_path / 'link'}"), "the SAE local:output is named twice"),
+        (("r:i", "r:i"), "the SAE r:i is named twice"),
+        ((one, two, two), "have the same name local/output"),
+        (
+            (f"r:a/b={one}", f"r:a__b={two}"),
+            "r:a/b and r:a__b would both be called r__a__b: capture them in separate runs",
+        ),
+    ]:
+        with pytest.raises(InputError, match=re.escape(message)):
+            places_of([find_sae(sae) for sae in saes], tmp_path / "out")
+    named = [find_sae(spec) for spec in (one, f"r:i={two}")]
+    assert [place.path.name for place in places_of(named, tmp_path / "out")] == ["local__output", "r__i"]
 
 
 def test_saes_that_are_not_there(tmp_path: Path) -> None:
@@ -154,6 +234,14 @@ def test_saes_that_are_not_there(tmp_path: Path) -> None:
 def test_models_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such directory"):
         find_model("./nowhere")
+    # No such user: nothing that Python's own message would explain.
+    for find, named in (
+        (find_model, "~nobody-here/x"),
+        (find_sae, "r:i=~nobody-here/x"),
+        (find_dataset, "~nobody-here/x"),
+    ):
+        with pytest.raises(InputError, match="no such directory"):
+            find(named)
     with pytest.raises(InputError, match=r"it has no config\.json"):
         find_model(tmp_path)
     with pytest.raises(InputError, match="no model named"):
@@ -172,3 +260,40 @@ def test_a_model_is_known_by_its_files(tmp_path: Path) -> None:
     assert find_model(tmp_path) == first
     (tmp_path / "tokenizer.json").write_text("other")
     assert find_model(tmp_path).weights_sha256 != first.weights_sha256
+
+
+def test_what_an_sae_says_of_its_windows_is_checked(tmp_path: Path) -> None:
+    def context(size: object, given: int | None = None) -> int:
+        directory = tmp_path / f"sae{len(list(tmp_path.iterdir()))}"
+        source = find_sae(str(write_sae(directory, {"metadata": {"context_size": size}})))
+        return agree(places_of([source], tmp_path / "out"), given)[1]
+
+    assert [context(64), context(None), context(0), context("many", 32)] == [64, 128, 128, 32]
+    for size in (1, -4, "many", 16.5, [128], True):
+        with pytest.raises(InputError, match=r"with context_size .*, which is no number of tokens .*give --context"):
+            context(size)
+    deep = write_sae(tmp_path / "deep", {})
+    (deep / "cfg.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not JSON"):
+        find_sae(str(deep))
+    (tmp_path / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not a capture"):
+        check_place(tmp_path)
+
+
+def test_a_capture_that_cannot_be_read_now_is_not_to_be_deleted(tmp_path: Path) -> None:
+    """Only a damaged one is to be made again: too many open files, as on a cluster's node, say nothing of the file."""
+    capture = make_capture(tmp_path, random_arrays(0))
+    list(capture.shards())
+    shard = capture.path / capture.manifest.shards[0].file
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(CaptureError, match=r"cannot be read .*Too many open files.* may be whole") as caught:
+            list(capture.shards())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "--force" not in str(caught.value)
+    shard.write_bytes(b"PAR1")
+    with pytest.raises(CaptureError, match=r"cannot be read .*; capture again with --force"):
+        list(capture.shards())

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import codecs
 import gzip
+import hashlib
 import json
+import os
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.text_file import hash_of_tokens, read_tokens, write_tokens
+from cofire.ingest.capturing.pieces import PIECE, pieces, pieces_of
 from cofire.ingest.capturing.text import open_text
-from cofire.ingest.capturing.windows import shards_of, tokenise, windows
+from cofire.ingest.capturing.windows import CHARACTERS_AT_ONCE, shards_of, tokenise, windows
 
 
 def write_lines(path: Path, *records: object) -> Path:
@@ -128,3 +136,205 @@ def test_windows_stay_within_documents() -> None:
     found = [(window.document, window.start, window.tokens.tolist()) for window in windows(documents, 3)]
     assert found == [(0, 0, [0, 1, 2]), (0, 3, [3, 4]), (1, 0, [10, 11])]
     assert [len(shard) for shard in shards_of(windows(documents, 3), 2)] == [2, 1]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.jsonl", "a.jsonl.gz"])
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, name: str) -> None:
+    data = codecs.BOM_UTF8 + (b'{"text": "x"}\n' if ".jsonl" in name else b"x")
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert [text for _, text in open_text(tmp_path / name).documents()] == ["x"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_in_three_ways(tmp_path: Path, end: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(f'{{"text": "x"}}{end}{end}{{"text": "y"}}{end}'.encode())
+    (tmp_path / "a.txt").write_bytes(f"x{end}{end}y".encode())
+    assert list(open_text(tmp_path / "a.jsonl").documents()) == [("a.jsonl:1", "x"), ("a.jsonl:3", "y")]
+    assert list(open_text(tmp_path / "a.txt").documents()) == [("a.txt", "x\n\ny")]
+
+
+def test_half_a_character_becomes_the_replacement_character(tmp_path: Path) -> None:
+    lines = [r'{"text": "a\ud83d", "title": "b\udc00"}', r'{"text": "\ud83d\ude00"}', r'{"te\ud800xt": "x"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines[:2]))
+    assert list(open_text(tmp_path / "a.jsonl").documents()) == [
+        ("b\ufffd (a.jsonl:1)", "a\ufffd"),
+        ("a.jsonl:2", "\U0001f600"),
+    ]
+    (tmp_path / "b.jsonl").write_text(lines[2])
+    with pytest.raises(InputError, match="te\ufffdxt"):
+        list(open_text(tmp_path / "b.jsonl").documents())
+
+
+def test_names_that_are_not_utf_8_are_read_too(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.txt")
+    (tmp_path / name).write_text("x")
+    source = open_text(tmp_path / name)
+    assert list(source.documents()) == [("a\ufffd.txt", "x")]
+    assert len(source.fingerprint()) == 64
+    with pytest.raises(InputError, match="--text-field b\ufffd is not UTF-8"):
+        open_text(tmp_path / name, os.fsdecode(b"b\xff"))
+
+
+def test_what_json_cannot_hold_is_told_with_its_line(tmp_path: Path) -> None:
+    deep = '{"text": "x", "more": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    for line, message in [
+        (deep, "is nested too deep"),
+        ('{"text": "x", "id": ' + "9" * 5000 + "}", "has a number of too many digits"),
+        ('{"text": NaN}', "has no string in the field 'text'"),
+        ('{"text": "x\0"}', "is not JSON"),
+        ('{"text": "caf\udce9"}', r"is not UTF-8 \(byte 13 of the line\)"),
+    ]:
+        (tmp_path / "a.jsonl").write_bytes(b'{"text": "fine"}\n' + line.encode(errors="surrogateescape") + b"\n")
+        with pytest.raises(InputError, match=rf"text a\.jsonl:2 {message}"):
+            list(open_text(tmp_path / "a.jsonl").documents())
+    # These are JSON enough for Python, and no part of the text.
+    write_lines(tmp_path / "a.jsonl", {"text": "a\0b", "x": float("nan")}, {"text": "y", "title": "t\0"})
+    assert list(open_text(tmp_path / "a.jsonl").documents()) == [("a.jsonl:1", "a\0b"), ("t\0 (a.jsonl:2)", "y")]
+
+
+def test_names_and_messages_stay_short(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", {"text": "x", "title": "t" * 10_000})
+    ((name, _),) = open_text(tmp_path / "a.jsonl").documents()
+    assert len(name) < 250
+    write_lines(tmp_path / "b.jsonl", {f"{number:03}" * 100: "x" for number in range(100)})
+    with pytest.raises(InputError) as caught:
+        list(open_text(tmp_path / "b.jsonl").documents())
+    assert len(str(caught.value)) < 600
+
+
+def test_the_byte_that_is_not_utf_8_is_counted_from_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cofire.ingest.capturing.pieces.PIECE", 8)
+    (tmp_path / "a.txt").write_bytes(b"x\n" * 20 + b"y\xe9")
+    with pytest.raises(InputError, match=r"is not UTF-8 \(byte 41\)"):
+        list(open_text(tmp_path / "a.txt").documents())
+
+
+@given(
+    text=st.text(st.sampled_from("a\n\r é日\U0001f600"), max_size=60),
+    size=st.integers(4, 12),
+    step=st.integers(1, 7),
+)
+def test_pieces_are_the_text_and_end_at_lines_or_characters(text: str, size: int, step: int) -> None:
+    data = text.encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cofire.ingest.capturing.pieces.PIECE", size)
+        source = BytesIO(data)
+        found = list(pieces(lambda most: source.read(min(step, most))))
+        named = list(pieces_of("d", text))
+    assert b"".join(piece for _, piece in found) == data
+    end = 0
+    for offset, piece in found:
+        assert (offset, 0 < len(piece) <= size) == (end, True)
+        piece.decode()
+        end += len(piece)
+        # It ends after the last line end that it could have, and without one at the last character.
+        possible = data[offset : offset + size]
+        assert end == len(data) or piece == possible[: possible.rfind(b"\n") + 1] or b"\n" not in possible
+        assert end == len(data) or piece.endswith(b"\n") or len(piece) >= size - 3
+        assert data[end - 1 : end + 1] != b"\r\n" or len(piece) == 1
+    assert "".join(part for _, part in named) == text
+    if len(data) <= size:
+        assert named == [("d", text)]
+    else:
+        assert [name for name, _ in named] == [f"d (part {number + 1})" for number in range(len(found))]
+
+
+def test_a_text_as_long_as_a_piece_is_one_document_and_a_longer_one_several(tmp_path: Path) -> None:
+    line = "word " * 10 + "\n"
+    fits = line * (PIECE // len(line)) + "x" * (PIECE % len(line))
+    assert len(fits) == PIECE
+    (tmp_path / "a.txt").write_text(fits)
+    assert list(open_text(tmp_path / "a.txt").documents()) == [("a.txt", fits)]
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress((fits + "yz").encode(), 1))
+    write_lines(tmp_path / "c.jsonl", {"text": fits + "yz", "title": "T"}, {"text": "short"})
+    whole = fits[: -(PIECE % len(line))]
+    parts = [whole, fits[len(whole) :] + "yz"]
+    assert list(open_text(tmp_path / "b.txt.gz").documents()) == [
+        (f"b.txt.gz (part {number})", text) for number, text in enumerate(parts, 1)
+    ]
+    assert list(open_text(tmp_path / "c.jsonl").documents()) == [
+        *((f"T (c.jsonl:1) (part {number})", text) for number, text in enumerate(parts, 1)),
+        ("c.jsonl:2", "short"),
+    ]
+
+
+def test_no_more_of_a_text_is_read_and_tokenised_than_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x" * (4 * PIECE) + b"\xff")
+    given: list[int] = []
+
+    def count(texts: list[str]) -> list[list[int]]:
+        given.append(sum(map(len, texts)))
+        return letters([text[:5000] for text in texts])
+
+    found = list(tokenise(open_text(tmp_path / "a.txt").documents(), count, 6000))
+    assert [(name, len(tokens)) for name, tokens in found] == [("a.txt (part 1)", 5000), ("a.txt (part 2)", 1000)]
+    assert given == [PIECE, PIECE]
+    # Many short documents go to the tokenizer together, long ones do not.
+    given.clear()
+    list(tokenise([("d", "x" * (CHARACTERS_AT_ONCE // 4))] * 9 + [("d", "x")] * 130, count))
+    assert max(given) <= 2 * CHARACTERS_AT_ONCE
+    assert len(given) == 3 + 2
+
+
+def test_a_line_that_has_no_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cofire.ingest.capturing.text.LINE", 2**20)
+    line = json.dumps({"text": "x" * (2**20 - 12)}).encode()
+    assert len(line) == 2**20
+    (tmp_path / "a.jsonl").write_bytes(line)
+    assert [len(text) for _, text in open_text(tmp_path / "a.jsonl").documents()] == [2**20 - 12]
+    # 20 KB that would be 20 MB.
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"text": "x"}\n{"text": "' + b"x" * (20 * 2**20), 9))
+    with pytest.raises(InputError, match=r"text b\.jsonl\.gz:2 is longer than 1 MiB"):
+        list(open_text(tmp_path / "b.jsonl.gz").documents())
+
+
+def test_a_directory_of_a_dataset_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "a:b"
+    (place / "data").mkdir(parents=True)
+    (place / "data" / "train.jsonl").write_text('{"text": "x"}\n')
+    source = open_text(f"hf:{place}")
+    first = source.fingerprint()
+    assert source.dataset is not None
+    assert (source.dataset.name, source.dataset.split) == (str(place), "train")
+    assert open_text(f"hf:{place}:train").fingerprint() == first
+    assert open_text(f"hf:{place}:test").fingerprint() != first
+    # An earlier cofire took the name alone.
+    assert source.earlier_fingerprint() == hashlib.sha256(f"hf:{place}:train".encode()).hexdigest()
+    (place / ".cache").write_text("not of the data")
+    assert open_text(f"hf:{place}").fingerprint() == first
+    place.rename(tmp_path / "c")
+    assert open_text(f"hf:{tmp_path / 'c'}").fingerprint() == first
+    for change in ("data/train.jsonl", "data/new.jsonl", "README.md"):
+        before = open_text(f"hf:{tmp_path / 'c'}").fingerprint()
+        (tmp_path / "c" / change).write_text('{"text": "y"}\n')
+        assert open_text(f"hf:{tmp_path / 'c'}").fingerprint() != before
+    with pytest.raises(InputError, match="no such directory"):
+        open_text(f"hf:{place}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_text("hf:~/c").fingerprint() == open_text(f"hf:{tmp_path / 'c'}").fingerprint()
+
+
+def test_a_dataset_of_the_hub_is_known_by_its_name_and_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_text("hf:org/name:test")
+    assert source.fingerprint() == hashlib.sha256(b"hf:org/name:test").hexdigest()
+    assert source.earlier_fingerprint() is None
+    asked: list[str] = []
+
+    def answer(_: object, name: str, **__: object) -> SimpleNamespace:
+        asked.append(name)
+        return SimpleNamespace(sha="abc")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", answer)
+    pinned = source.pinned().dataset
+    assert pinned is not None
+    assert (asked, pinned.revision, pinned.unknown) == (["org/name"], "abc", None)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", refuse)
+    pinned = source.pinned().dataset
+    assert pinned is not None
+    assert (pinned.revision, pinned.unknown) == (None, "no network")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cofire.common.arrays import Ints32
-from cofire.common.files import sha256_of, write_parquet
+from cofire.common.files import sha256_of, unreadable, write_parquet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST, TABLES, TEXT, VOCABULARY, WEIGHTS
 from cofire.ingest.capture_dir.manifest import Manifest
@@ -87,7 +87,7 @@ class CaptureDir:
             try:
                 shard = Shard.from_arrow(pq.read_table(path))
             except (pa.ArrowInvalid, KeyError, OSError) as error:
-                raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+                raise unreadable(path, error) from error
             if shard.rows != info.rows or len(shard.indices) != info.firings:
                 raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
             yield shard
@@ -125,7 +125,7 @@ class CaptureDir:
         """
         for number, shard in enumerate(self.manifest.shards):
             if shard.residuals is None:
-                raise CaptureError(f"capture {self.path} has no residuals; capture again with --residuals --force")
+                raise CaptureError(f"capture {self.path} has no residuals; capture with --residuals to another --out")
             yield read_residuals(self.path, number, shard.residuals, shard.rows)
 
     def weights(self) -> Weights:
@@ -172,7 +172,7 @@ class CaptureDir:
         try:
             return pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+            raise unreadable(path, error) from error
 
 
 def write_vocabulary(capture: Path, texts: Mapping[int, TokenText]) -> None:
@@ -210,10 +210,17 @@ def find_captures(paths: list[Path]) -> list[CaptureDir]:
         if not inside:
             raise InputError(f"no capture in {path}: no {MANIFEST} there; make one with `cofire capture`")
         found.extend(CaptureDir.open(p) for p in inside)
-    uids = [capture.uid for capture in found]
-    for uid in uids:
-        if uids.count(uid) > 1:
-            raise InputError(f"the SAE {uid} is captured twice in what you named; name one capture of it")
+    first: dict[str, CaptureDir] = {}
+    for capture in found:
+        other = first.setdefault(capture.uid, capture)
+        if other is capture:
+            continue
+        if None not in (weights := {one.manifest.sae.weights_sha256 for one in (other, capture)}) and len(weights) > 1:
+            raise InputError(
+                f"{other.path} and {capture.path} are captures of two SAEs of the same name {capture.uid}: capture one "
+                "of them again under a name of its own, --sae RELEASE:SAE_ID=DIR"
+            )
+        raise InputError(f"the SAE {capture.uid} is captured twice in what you named; name one capture of it")
     return found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cofire.common.characters import sound
 from cofire.common.files import write_text
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST
@@ -16,6 +17,20 @@ FORMAT = 1
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _writable(cls, values: Any) -> Any:
+        """Take half surrogate pairs out of paths and of an SAE's metadata: JSON cannot be written with them."""
+        return _sound(values)
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, list):
+        return [_sound(one) for one in value]
+    return {_sound(key): _sound(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 class SaeInfo(_Part):
@@ -45,6 +60,9 @@ class ModelInfo(_Part):
     n_layers: int | None = None
     d_model: int | None = None
     weights_sha256: str | None = None
+    looks_ahead: bool | None = Field(
+        default=None, description="tokens behind another change its activation; None where it was not looked at"
+    )
 
 
 class TextInfo(_Part):
@@ -171,6 +189,11 @@ class Manifest(_Part):
             manifest = cls.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             first = error.errors()[0] if isinstance(error, ValidationError) else None
+            if first and first["type"] == "extra_forbidden":
+                raise CaptureError(
+                    f"{path} has {'.'.join(map(str, first['loc']))}, which this cofire does not know: "
+                    "it was made by a newer one, which reads it"
+                ) from error
             where = f" ({'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']})" if first else ""
             raise CaptureError(f"{path} is damaged{where}; capture again with --force") from error
         if manifest.format != FORMAT:

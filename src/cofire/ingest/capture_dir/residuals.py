@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.common.arrays import Array, Bools, Halves, Ints32, Singles
-from cofire.common.files import sha256_of, write_tensors
+from cofire.common.files import sha256_of, unreadable, write_tensors
 from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.layout import RESIDUALS, residuals_file
@@ -122,7 +122,7 @@ def read_residuals(capture: Path, number: int, info: ResidualInfo, shard_rows: i
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
+        raise unreadable(path, error) from error
     shapes = {name: (tensor.dtype.name, tensor.shape[:1], tensor.ndim) for name, tensor in tensors.items()}
     r = (info.rows,)
     sound = shapes == {"rows": ("int32", r, 1), "x": ("float16", r, 2), "exponent": ("int16", r, 1)}

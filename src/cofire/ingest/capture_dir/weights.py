@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.arrays import Singles
-from cofire.errors import CaptureError
+from cofire.common.files import unreadable
 
 
 class Weights(Mapping[str, Singles]):
@@ -52,4 +52,4 @@ class Weights(Mapping[str, Singles]):
             with safe_open(self._path, framework="numpy") as file:
                 return what(file)
         except (SafetensorError, OSError) as error:
-            raise CaptureError(f"{self._path} cannot be read ({error}); capture again with --force") from error
+            raise unreadable(self._path, error) from error

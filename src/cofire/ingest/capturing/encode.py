@@ -1,15 +1,17 @@
 """One shard of a capture: the model run once over its windows, every SAE's activations as sparse rows.
 
-1. The windows are sorted by length and cut into batches, so that little is padding. The windows of a shard are fixed,
-   hence the batches too, and a shard's numbers do not depend on where an earlier run was stopped.
+1. The windows are sorted by length and cut into batches, so that little is padding; where padding would change the
+   activations (`looks_ahead`), a batch has windows of one length, and nothing is padded. The windows of a shard are
+   fixed, hence the batches too, and a shard's numbers do not depend on where an earlier run was stopped.
 2. Each batch goes through the model once; only the residuals of counted tokens are encoded, [R, d] -> [R, N].
 3. What is > 0 goes to the host as CSR, and the shard's rows are put into the order of (document, position).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.saes import LoadedSae
 from cofire.ingest.capturing.windows import Window
 
-__all__ = ["Encoded", "Rows", "encode_shard", "select", "select_residuals"]
+__all__ = ["Encoded", "Rows", "batches", "encode_shard", "select", "select_residuals"]
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,9 @@ def encode_shard(
         InputError: a residual or an activation is not finite.
     """
     special = np.fromiter(model.special, np.int64, len(model.special))
-    by_length = sorted(windows, key=lambda window: -len(window.tokens))
     rows: list[Rows] = []
     parts: list[list[Encoded]] = [[] for _ in saes]
-    for start in range(0, len(by_length), batch):
-        chunk = by_length[start : start + batch]
+    for chunk in batches(windows, batch, padded=not model.info.looks_ahead):
         ids, keep, found = _batch(chunk, special, model.bos if prepend_bos else None, mask_special)
         wanted = sampled(found.document, found.position, residual_share)
         for part, encoded in zip(parts, _encode(model, saes, ids, keep, found, wanted), strict=True):
@@ -102,6 +102,15 @@ def encode_shard(
     together = _concatenate(rows)
     order = np.lexsort((together.position, together.document))
     return _take(together, order), [_reorder(part, order) for part in parts]
+
+
+def batches(windows: list[Window], batch: int, *, padded: bool) -> Iterator[list[Window]]:
+    """Yield the windows, longest first, in lists of at most `batch`; of one length each unless they may be padded."""
+    by_length = sorted(windows, key=lambda window: -len(window.tokens))
+    groups = [by_length] if padded else [list(g) for _, g in groupby(by_length, lambda window: len(window.tokens))]
+    for group in groups:
+        for start in range(0, len(group), batch):
+            yield group[start : start + batch]
 
 
 def select(rows: Rows, encoded: Encoded, keep: Bools) -> Shard:

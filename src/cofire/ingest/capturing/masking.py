@@ -47,9 +47,9 @@ def norm_limit(norms: Singles, special: Bools, factor: float | None) -> float | 
     return float(factor * np.median(ordinary.astype(np.float64)))
 
 
-def rule(special: frozenset[int], mask_special: bool, factor: float | None) -> str:
-    """Return the masking rule in words, for the manifest."""
-    parts = ["inserted BOS"]
+def rule(special: frozenset[int], mask_special: bool, factor: float | None, bos: str = "BOS") -> str:
+    """Return the masking rule in words, for the manifest; `bos` is what windows begin with where they do."""
+    parts = [f"inserted {bos}"]
     if mask_special:
         parts.append(f"special tokens (ids {', '.join(map(str, sorted(special)))})")
     if factor is not None:

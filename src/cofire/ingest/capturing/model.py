@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cofire.common.arrays import Ints
-from cofire.common.files import sha256_of
+from cofire.common.files import from_home, sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capture_dir.token_bytes import TokenText
@@ -24,6 +24,11 @@ __all__ = ["LanguageModel", "find_model", "load_model"]
 MODEL_FILES = ("*.safetensors", "*.bin", "config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
 # What HookedTransformer did to the weights before an SAE was trained on it; all are off unless the SAE says so.
 PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
+# How far activations may be apart, relative to their length, and still be the same: in two rows of one run, which are
+# equal to the bit unless tokens behind them count (3e-3 and more, of random weights); in runs of other shapes, which
+# round in other places (3e-7 measured, of two layers).
+SAME_SHAPE, ROUNDING, ROUNDING_16_BIT = 1e-5, 1e-3, 5e-2
+LONG = 1024
 # Settings of loading that leave the activations as they are.
 HARMLESS = ("device", "device_map", "dtype", "n_devices", "torch_dtype")
 
@@ -48,9 +53,27 @@ class LanguageModel:
 
     @property
     def bos(self) -> int | None:
-        """The id of the beginning-of-sequence token."""
+        """The id of the token that stands first in a window where an SAE wants BOS; None where there is none.
+
+        A tokenizer without BOS, as Qwen's, has its EOS token there: TransformerLens does it so (`setup_tokenizer`), and
+        with it the SAEs were trained.
+        """
         found = self.tokenizer.bos_token_id
+        if found is None and self.tokenizer.eos_token_id is not None:
+            found = self.bridge.tokenizer.bos_token_id
         return None if found is None else int(found)
+
+    @property
+    def bos_words(self) -> str:
+        """What `bos` is, for messages and the manifest: BOS, or the token that stands in its place."""
+        if self.tokenizer.bos_token_id is not None or self.bos is None:
+            return "BOS"
+        return f"{self.tokenizer.convert_ids_to_tokens(self.bos)!r} (id {self.bos}, EOS in the place of BOS)"
+
+    @property
+    def known_tokens(self) -> int:
+        """How many token ids the model's embedding has; the tokenizer may have more."""
+        return int(self.bridge.original_model.get_input_embeddings().weight.shape[0])
 
     def tokenise(self, texts: list[str]) -> list[list[int]]:
         """Return the token ids of each text, with no special tokens added."""
@@ -67,7 +90,7 @@ class LanguageModel:
         """Run the model once and return the activation at each hook point, as tensors [batch, n, ...] on the device.
 
         Args:
-            tokens: int64 [batch, n]. Rows may be padded on the right: attention is causal.
+            tokens: int64 [batch, n]. Rows may be padded on the right unless the model looks ahead (`looks_ahead`).
             hooks: names of hook points. The model stops after the last of their layers.
         """
         import torch
@@ -79,6 +102,33 @@ class LanguageModel:
                 torch.from_numpy(tokens).to(self.device), names_filter=hooks, stop_at_layer=stop
             )
         return {hook: cache[hook] for hook in hooks if hook in cache}
+
+    def looks_ahead(self, hooks: list[str], context: int) -> bool:
+        """Tell whether what stands behind a token in its row changes its activation, so that rows must not be padded.
+
+        So it is where attention is to both sides (BERT), and where positions depend on a row's length. No list of names
+        tells it but the model itself: some tokens alone, padded, and followed by others.
+
+        Args:
+            hooks: names of hook points.
+            context: the longest row, at least 2.
+        """
+        # Where positions depend on a row's length, they do from 2,048 tokens on or later; all else shows in a few.
+        width = context if context > LONG else min(context, 24)
+        n = min(8, width // 2)
+        # From the middle of the vocabulary: special tokens are at its ends.
+        tokens = (self.known_tokens // 2 + np.arange(width, dtype=np.int64)) % self.known_tokens
+        rows = np.zeros((2, width), np.int64)
+        rows[:, :n] = tokens[:n]
+        rows[1, n:] = tokens[n:]
+        alone, both = self.run(rows[:1, :n], hooks), self.run(rows, hooks)
+        for hook in hooks:
+            padded, followed = both[hook][0, :n].flatten(1).float(), both[hook][1, :n].flatten(1).float()
+            by_length = ROUNDING if both[hook].element_size() == 4 else ROUNDING_16_BIT
+            for other, most in ((followed, SAME_SHAPE), (alone[hook][0].flatten(1).float(), by_length)):
+                if not bool(((padded - other).norm(dim=-1) <= most * other.norm(dim=-1)).all()):
+                    return True
+        return False
 
     def check_hook(self, spec: str, hook: str, head: int | None, d_in: int) -> None:
         """Check that the SAE `spec` fits the model: the hook point exists and is d_in wide (heads flattened).
@@ -94,7 +144,14 @@ class LanguageModel:
             )
         if hook.endswith("hook_mlp_in"):
             self.bridge.set_use_hook_mlp_in(True)
-        found = self.run(np.zeros((1, 2), np.int64), [hook]).get(hook)
+        try:
+            found = self.run(np.zeros((1, 2), np.int64), [hook]).get(hook)
+        # TransformerBridge loads models that it then does not run.
+        except (ValueError, LookupError, RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"TransformerBridge cannot run the model {self.info.name} up to {hook} ({text}): give another model"
+            ) from error
         if found is None:
             raise InputError(f"SAE {spec} reads {hook}, which the model {self.info.name} does not compute")
         shape = tuple(found.shape[2:])
@@ -121,7 +178,7 @@ def find_model(model: str | Path) -> ModelInfo:
     """
     if not str(model).strip():
         raise InputError("no model named: give a Hugging Face name or a directory")
-    path = Path(model).expanduser()
+    path = from_home(model)
     if not path.is_dir():
         if isinstance(model, Path) or str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
             raise InputError(f"no model at {model}: no such directory")
@@ -164,7 +221,7 @@ def load_model(
     unknown = sorted(set(asked) - set(PROCESSING))
     if unknown:
         raise InputError(f"the SAE's model was loaded with {unknown[0]}={asked[unknown[0]]!r}, which cofire cannot do")
-    place = str(Path(model).expanduser()) if found.weights_sha256 else str(model)
+    place = str(from_home(model)) if found.weights_sha256 else str(model)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(place)
@@ -177,6 +234,9 @@ def load_model(
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         advice = "check the directory" if found.weights_sha256 else "check name and network, or give a directory"
         raise InputError(f"cannot load the model {model}: {text}; {advice}") from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # What transformers makes of a model that was saved without one: every text would have no tokens.
+        raise InputError(f"the model {model} has no tokenizer: save its tokenizer there too, by save_pretrained")
     bridge.eval()
     config = bridge.original_model.config
     commit = getattr(config, "_commit_hash", None)

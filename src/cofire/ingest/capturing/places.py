@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cofire.common.characters import brief
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import folder_name
 from cofire.ingest.capture_dir.manifest import Manifest
@@ -71,10 +72,26 @@ def places_of(sources: list[SaeSource], out: Path) -> list[Place]:
     if len(sources) == 1:
         return [Place(sources[0], out)]
     folders = [folder_name(source.release, source.sae_id) for source in sources]
-    for source, folder in zip(sources, folders, strict=True):
-        if folders.count(folder) > 1:
-            raise InputError(f"the SAE {source.spec} is named twice: name each SAE once")
+    for number, (source, folder) in enumerate(zip(sources, folders, strict=True)):
+        if folder in folders[:number]:
+            raise InputError(_same_name(sources[folders.index(folder)], source))
     return [Place(source, out / folder) for source, folder in zip(sources, folders, strict=True)]
+
+
+def _same_name(first: SaeSource, second: SaeSource) -> str:
+    """Say why two SAEs cannot be captured together, and what to do."""
+    if first.spec != second.spec:
+        return (
+            f"the captures of {first.spec} and {second.spec} would both be called "
+            f"{folder_name(first.release, first.sae_id)}: capture them in separate runs, with an --out each"
+        )
+    places = [source.directory for source in (first, second) if source.directory is not None]
+    if len(places) == 2 and places[0].resolve() != places[1].resolve():
+        return (
+            f"{places[0]} and {places[1]} have the same name {first.release}/{first.sae_id}: "
+            "name them, --sae RELEASE:SAE_ID=DIR"
+        )
+    return f"the SAE {first.spec} is named twice: name each SAE once"
 
 
 def agree(places: list[Place], context: int | None) -> tuple[bool, int]:
@@ -99,5 +116,15 @@ def agree(places: list[Place], context: int | None) -> tuple[bool, int]:
                     f"the SAEs {places[0].source.spec} and {place.source.spec} differ in {name} "
                     f"({values[0]}, {value}): capture them in separate runs"
                 )
-    sizes = [int(one["context_size"]) for one in metadata if one.get("context_size")]
-    return bos[0], context or min(sizes, default=CONTEXT)
+    if context is not None:
+        return bos[0], context
+    sizes: list[int] = []
+    for place, one in zip(places, metadata, strict=True):
+        if size := one.get("context_size"):
+            if type(size) is not int or size < 2:
+                raise InputError(
+                    f"SAE {place.source.spec} was trained with context_size {brief(repr(size), 40)}, which is no "
+                    "number of tokens for a window: give --context"
+                )
+            sizes.append(size)
+    return bos[0], min(sizes, default=CONTEXT)

@@ -16,13 +16,13 @@ __all__ = ["quiet"]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drop warnings, log records up to WARNING and progress bars of what runs inside; let errors through.
+    """Drop warnings, log records up to ERROR and progress bars of what runs inside; let errors through.
 
     Imports huggingface_hub and transformers, so it belongs only around code that uses them anyway.
     """
     root = logging.getLogger()
     handlers, disabled = root.handlers[:], root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from huggingface_hub.utils.tqdm import (

@@ -30,6 +30,10 @@ from cofire.ingest.capture_dir.layout import (
 )
 from cofire.ingest.capture_dir.manifest import Manifest
 from cofire.ingest.capture_dir.text_file import hash_of_tokens
+from cofire.ingest.capturing.settings import TEXT_REVISION
+
+# What the settings that a message names are called there.
+_WORDS = {TEXT_REVISION: "text (revision)"}
 
 
 def facts(
@@ -70,8 +74,21 @@ def facts_of(manifest: Manifest) -> dict[str, Any]:
     )
 
 
-def compare(place: Path, wanted: dict[str, Any], kind: Literal["capture", "import"] = "capture") -> Manifest | None:
+def compare(
+    place: Path,
+    wanted: dict[str, Any],
+    kind: Literal["capture", "import"] = "capture",
+    earlier_text: str | None = None,
+) -> Manifest | None:
     """Return the manifest of the capture at `place` if it was made as `wanted`, or None if there is none yet.
+
+    A revision of the text that is known on one side alone is not compared; `compared_text` tells.
+
+    Args:
+        place: the capture.
+        wanted: the facts that it should have, see `facts`.
+        kind: how it should have been made.
+        earlier_text: what an earlier cofire recorded for the same name of a text, whatever the text held.
 
     Raises:
         CaptureError: it is damaged, or was made otherwise; the message says in what.
@@ -81,15 +98,27 @@ def compare(place: Path, wanted: dict[str, Any], kind: Literal["capture", "impor
     manifest = Manifest.read(place)
     if manifest.kind != kind:
         holds = {"capture": "what `cofire capture` made", "import": "imported activations"}[manifest.kind]
-        raise CaptureError(f"{place} holds {holds}: give another --out, or --force to start over")
+        raise CaptureError(f"{place} holds {holds}: give another --out; --force deletes that")
     there = facts_of(manifest)
     for name in wanted | there:
-        if there.get(name) != wanted.get(name):
+        if there.get(name) != wanted.get(name) and not _unknown(name, there, wanted, earlier_text):
             raise CaptureError(
-                f"{place} was captured with another {name} ({_show(there.get(name))}, now {_show(wanted.get(name))}): "
-                "give the same, another --out, or --force to start over"
+                f"{place} was captured with another {_WORDS.get(name, name)} "
+                f"({_show(there.get(name))}, now {_show(wanted.get(name))}): give the same or another --out; "
+                "--force deletes this capture and starts over"
             )
     return manifest
+
+
+def _unknown(name: str, there: dict[str, Any], wanted: dict[str, Any], earlier_text: str | None) -> bool:
+    if name == TEXT_REVISION:
+        return there.get(name) is None or wanted.get(name) is None
+    return name == "text" and earlier_text is not None and there.get(name) == earlier_text
+
+
+def compared_text(manifest: Manifest, settings: dict[str, Any]) -> bool:
+    """Tell whether the text of a capture that `compare` returned is known to be that of `settings`."""
+    return all(manifest.settings.get(name) == settings.get(name) for name in ("text", TEXT_REVISION))
 
 
 def _show(value: Any) -> str:
@@ -139,7 +168,7 @@ def _is_capture(place: Path) -> bool:
         return False
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return all(inside.name in (*OURS, MANIFEST, SHARDS, RESIDUALS, TABLES, COUNTS) for inside in place.iterdir())
     return isinstance(content, dict) and {"format", "release", "sae_id", "shards"} <= content.keys()
 

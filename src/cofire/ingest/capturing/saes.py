@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.arrays import Singles
-from cofire.common.files import sha256_of, write_tensors
+from cofire.common.files import from_home, sha256_of, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import SaeInfo, check_identity
 from cofire.ingest.capturing.quiet import quiet
@@ -138,7 +138,7 @@ def find_sae(spec: str) -> SaeSource:
                 f"no SAE {spec!r}: no such directory, and not RELEASE:SAE_ID; give one of these or RELEASE:SAE_ID=DIR"
             )
         if equals:
-            directory = Path(place)
+            directory = from_home(place)  # the shell leaves a ~ behind = as it is
             if not (place and directory.is_dir()):
                 raise InputError(f"no SAE at {place!r}: no such directory")
     if directory is None:
@@ -158,7 +158,7 @@ def find_sae(spec: str) -> SaeSource:
             )
     try:
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{directory / CONFIG} is not JSON ({error}): save the SAE again") from error
     if not isinstance(config, dict):
         raise InputError(f"{directory / CONFIG} is not a JSON object: save the SAE again")

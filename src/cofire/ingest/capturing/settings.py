@@ -12,6 +12,9 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 """The model's number format; SAEs encode in float32."""
 
+TEXT_REVISION = "text_revision"
+"""The setting that a manifest has only where it is known."""
+
 
 @dataclass(frozen=True)
 class CaptureSettings:
@@ -25,6 +28,8 @@ class CaptureSettings:
         device: "cpu" or "cuda".
         prepend_bos: a window begins with BOS.
         text: fingerprint of the text.
+        text_revision: the commit of a dataset of the hub, whose fingerprint is of the name alone; None for every
+            other text, and where the hub does not tell it.
         text_field: the field that holds it, in JSON lines and datasets.
         mask_special: special tokens are left out.
         norm_factor: tokens are left out whose norm is above this times the median; None for no limit.
@@ -40,6 +45,7 @@ class CaptureSettings:
     device: str
     prepend_bos: bool
     text: str
+    text_revision: str | None
     text_field: str
     mask_special: bool
     norm_factor: float | None
@@ -48,6 +54,8 @@ class CaptureSettings:
     keep: bool
 
     def recorded(self) -> dict[str, Any]:
-        """Return them as the manifest has them: `no_keep` stands there only where it is true, as ever."""
+        """Return them as the manifest has them: `no_keep` and `text_revision` only where they say something."""
         own = asdict(self)
+        if own[TEXT_REVISION] is None:
+            del own[TEXT_REVISION]
         return {**own, "no_keep": True} if not own.pop("keep") else own

@@ -11,8 +11,10 @@ import numpy as np
 from cofire.common.arrays import Ints32
 from cofire.ingest.capture_dir.text_file import TokenisedDocument
 
-# Documents handed to the tokenizer at once: it works through them in parallel.
+# Documents handed to the tokenizer at once: it works through them in parallel. No more are added to this many
+# characters, for it takes 155 bytes for each.
 TOKENISE_AT_ONCE = 64
+CHARACTERS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def tokenise(
     source = iter(documents)
     while left is None or left > 0:
         # Near the limit few documents are asked for, so that a bad line far behind it does not matter.
-        chunk = list(islice(source, 1 if left is not None and left < 10_000 else TOKENISE_AT_ONCE))
+        chunk = _chunk(source, 1 if left is not None and left < 10_000 else TOKENISE_AT_ONCE)
         if not chunk:
             return
         for (name, _), ids in zip(chunk, encode([text for _, text in chunk]), strict=True):
@@ -52,6 +54,16 @@ def tokenise(
                 left -= len(tokens)
                 if left == 0:
                     return
+
+
+def _chunk(source: Iterator[tuple[str, str]], most: int) -> list[tuple[str, str]]:
+    """Take the next documents: at most `most`, fewer where they are long; none at the end."""
+    chunk: list[tuple[str, str]] = []
+    characters = 0
+    while len(chunk) < most and characters < CHARACTERS_AT_ONCE and (document := next(source, None)) is not None:
+        chunk.append(document)
+        characters += len(document[1])
+    return chunk
 
 
 def windows(documents: Iterable[Ints32], length: int) -> Iterator[Window]:

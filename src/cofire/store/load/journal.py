@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from cofire.errors import ConflictError, StoreError
-from cofire.schema.nodes import MODEL
+from cofire.schema.nodes import LATENT, MODEL
 from cofire.store.connect import Run, Store
 from cofire.store.load import holder as holders
 from cofire.store.plan.section import LoadPlan
@@ -51,6 +51,11 @@ RETURN count(j)"""
 _MODELS = """MATCH (m:Model)<-[:READS]-(s:Sae)
 WHERE m.name IN $names AND NOT s.uid IN $uids
 RETURN m.name, m.layers, m.width, s.uid ORDER BY s.uid"""
+# By these and by the decoder of its first latents an SAE is told from another one of the same name.
+_WHICH, _WHICH_WORDS = ("hook", "nLatents", "architecture"), ("hook", "number of latents", "architecture")
+_WHICH_SAE = f"MATCH (s:Sae {{uid: $uid}}) RETURN {', '.join(f's.{name}' for name in _WHICH)}"
+_DIRECTIONS = "MATCH (l:Latent) WHERE l.uid IN $uids RETURN l.uid, l.decoder"
+LATENTS_COMPARED, SAME_DIRECTION = 3, 1e-3
 _LOCK = "MATCH (s:Sae {uid: $uid}) SET s.status = s.status"
 
 
@@ -106,7 +111,7 @@ def claim_load(store: Store, plan: LoadPlan, *, writers: int, replace: bool) -> 
             taken = run(_TAKE_OVER, {"uid": plan.uid, "holder": holder}).rows
             return Claim(plan.uid, holder, "resumed", tuple(int(row[0]) for row in taken))
         if status != "deleting" and not replace:
-            raise _conflict(store, plan.uid, status)
+            raise _conflict(run, store.location, plan, status)
         return _to_delete(run, plan.uid, holder)
 
     return _claimed(store, work)
@@ -121,7 +126,7 @@ def check_conflicts(store: Store, plans: Sequence[LoadPlan]) -> None:
     for plan in plans:
         rows = store.read("MATCH (s:Sae {uid: $uid}) RETURN s.status, s.contentHash", {"uid": plan.uid}).rows
         if rows and rows[0][0] != "deleting" and rows[0][1] != plan.content_hash:
-            raise _conflict(store, plan.uid, rows[0][0])
+            raise _conflict(store.read, store.location, plan, rows[0][0])
 
 
 def check_shared(store: Store, plans: Sequence[LoadPlan]) -> None:
@@ -258,9 +263,35 @@ def _claimed(store: Store, work: Callable[[Run, str], Answer]) -> Answer:
         raise
 
 
-def _conflict(store: Store, uid: str, status: str) -> ConflictError:
+def _conflict(read: Run, location: str, plan: LoadPlan, status: str) -> ConflictError:
+    """Say what stands in the way. Where it is another SAE of the same name, --replace would delete it for nothing."""
+    if difference := _another_sae(read, plan):
+        return ConflictError(
+            f"{location} holds another SAE under the name {plan.uid} ({difference}): make this capture again under a "
+            "name of its own (--sae RELEASE:SAE_ID=DIR); --replace would delete the other SAE"
+        )
     which = "a half-loaded" if status == "loading" else "another"
-    return ConflictError(f"{store.location} holds {which} version of {uid}; add --replace to put this one in its place")
+    return ConflictError(f"{location} holds {which} version of {plan.uid}; add --replace to put this one in its place")
+
+
+def _another_sae(read: Run, plan: LoadPlan) -> str | None:
+    """Say in what the SAE of the store is another than that of the plan; None where nothing shows that it is."""
+    for there, name, words in zip(read(_WHICH_SAE, {"uid": plan.uid}).rows[0], _WHICH, _WHICH_WORDS, strict=True):
+        here = plan.sae.get(name)
+        if None not in (there, here) and there != here:
+            return f"{words} {there}, here {here}"
+    latents = next(section for section in plan.sections if section.kind == LATENT)
+    uid, decoder = ([p.name for p in LATENT.properties].index(name) for name in ("uid", "decoder"))
+    here = {row[uid]: row[decoder] for row in latents.rows(0, min(latents.count, LATENTS_COMPARED))}
+    for latent, there in read(_DIRECTIONS, {"uids": list(here)}).rows:
+        if None not in (there, here[latent]) and not _close(there, here[latent]):
+            return f"the decoder direction of latent {latent.rsplit('/', 1)[1]} is another"
+    return None
+
+
+def _close(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Tell whether two directions of norm 1 are the same up to how a server stores numbers."""
+    return len(a) == len(b) and all(abs(x - y) < SAME_DIRECTION for x, y in zip(a, b, strict=True))
 
 
 def _lost(claim: Claim) -> str:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from neo4j.exceptions import DriverError, Neo4jError
 
 from cofire.errors import StoreError
 
-__all__ = ["Call", "Interrupted", "OutOfTime", "disown", "hang_up", "within"]
+__all__ = ["Call", "Interrupted", "OutOfTime", "disown", "hang_up", "sweep", "within"]
 
 Answer = TypeVar("Answer")
 
@@ -39,42 +39,52 @@ class OutOfTime(Exception):
 
 
 class Interrupted(Exception):
-    """Whoever made the call has gone; raised in the call's thread, so that the driver does not try again."""
+    """The call was cut. Raised where somebody waits for it, and in its thread, that the driver does not try again."""
 
 
-def within(deadline: float | None, work: Callable[[], Answer], cut: Callable[[], None]) -> Answer:
+def within(
+    deadline: float | None,
+    work: Callable[[], Answer],
+    cut: Callable[[], None],
+    future: Future[Answer] | None = None,
+) -> Answer:
     """Return what `work` returns, which runs in a thread of its own.
 
     Args:
         deadline: a time of time.monotonic(); None for no limit.
         work: talks to a server.
         cut: makes `work` fail soon; called at the deadline, and when this thread is interrupted.
+        future: by which others may end the wait.
 
     Raises:
         OutOfTime: the deadline passed.
         BaseException: what `work` raises.
     """
-    future: Future[Answer] = Future()
+    answer: Future[Answer] = Future() if future is None else future
 
     def run() -> None:
         try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised again by future.result
-            future.set_exception(error)
+            made = work()
+        except BaseException as error:  # noqa: BLE001 - raised again by answer.result
+            with suppress(InvalidStateError):  # nobody waits any more
+                answer.set_exception(error)
+        else:
+            with suppress(InvalidStateError):
+                answer.set_result(made)
 
+    thread = threading.Thread(target=run, daemon=True, name="cofire-call")
     try:
-        threading.Thread(target=run, daemon=True, name="cofire-call").start()
+        thread.start()
         try:
-            return future.result(None if deadline is None else max(deadline - time.monotonic(), 0.0))
+            return answer.result(None if deadline is None else max(deadline - time.monotonic(), 0.0))
         except TimeoutError:
-            if future.done():  # it is the work that raised it
-                return future.result()
+            if answer.done():  # it is the work that raised it
+                return answer.result()
             raise OutOfTime from None
     finally:
-        if not future.done():
+        if not answer.done():
             cut()
-            with suppress(TimeoutError, Exception):
-                future.exception(_LAST_SECONDS)
+            thread.join(_LAST_SECONDS)
 
 
 class Call:
@@ -88,10 +98,12 @@ class Call:
     """
 
     def __init__(self, driver: Driver, database: str, access: str, deadline: float | None) -> None:
+        self._driver = driver
         self._session = driver.session(database=database, default_access_mode=access)
         self._deadline = deadline
         self._process = os.getpid()
         self._busy = False
+        self._waiting: Future[Any] | None = None
         self.cut_off = False
         """Whether the connection was shut down: by the time limit, by Ctrl-C, or by another thread."""
 
@@ -100,6 +112,7 @@ class Call:
 
         Raises:
             OutOfTime: the time limit passed.
+            Interrupted: another thread cut the call.
             StoreError: this process was forked from the one that made the call.
         """
         if self.foreign:
@@ -107,10 +120,9 @@ class Call:
                 f"these rows are sent to process {self._process}, from which this one was forked: "
                 f"ask again in process {os.getpid()}"
             )
-        # Ctrl-C reaches the main thread alone; another one waits no longer than `hang_up` lets it.
-        if self._deadline is None and threading.current_thread() is not threading.main_thread():
-            return self._run(work)
-        return within(self._deadline, lambda: self._run(work), self.cut)
+        future: Future[Answer] = Future()
+        self._waiting = future
+        return within(self._deadline, lambda: self._run(work), self.cut, future)
 
     def still_wanted(self) -> None:
         """Raise Interrupted where the call was cut: for work that the driver would else begin again."""
@@ -118,9 +130,14 @@ class Call:
             raise Interrupted
 
     def cut(self) -> None:
-        """Shut the connection down; whoever waits for it fails at once. May be called from any thread."""
+        """Shut the connection down; who waits for a step gets Interrupted at once. May be called from any thread."""
         self.cut_off = True
+        self._session._config.max_transaction_retry_time = 0.0
         _shut([self._session._connection])
+        # The driver may wait for something else, such as a new connection.
+        if self._waiting is not None and not self._waiting.done():
+            with suppress(InvalidStateError):
+                self._waiting.set_exception(Interrupted())
 
     @property
     def foreign(self) -> bool:
@@ -151,6 +168,7 @@ class Call:
     def _drop(self) -> None:
         with suppress(Exception):  # the connection is dead
             self._session.close()
+        sweep(self._driver)
 
     def disown(self) -> None:
         """After a fork, in the child: the session is the parent's."""
@@ -161,6 +179,13 @@ def hang_up(driver: Driver) -> None:
     """Close a driver without waiting for its server."""
     _shut(_connections(driver))
     driver.close()
+
+
+def sweep(driver: Driver) -> None:
+    """Close what connections came to a driver after it was closed: they are nobody's."""
+    if driver._closed:
+        with suppress(Exception):
+            driver._pool.close()
 
 
 def disown(driver: Driver) -> None:

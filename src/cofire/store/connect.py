@@ -292,7 +292,9 @@ class Store:
             self._connection.end_query(driver, seconds=0.0, why="took longer than its time limit")
             raise TimeLimit(f"{self.location} gave no whole answer within the time limit") from None
         except KeyboardInterrupt:
-            if call.cut_off and access == READ_ACCESS:
+            asked = call.cut_off  # else it came between two steps, while the rows were read
+            call.cut()
+            if asked and access == READ_ACCESS:
                 self._connection.end_query(driver, seconds=1.0, why="was interrupted")
             raise
         except (StoreError, Interrupted) as error:

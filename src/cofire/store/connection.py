@@ -14,7 +14,7 @@ from neo4j import Driver, GraphDatabase
 from neo4j.exceptions import ServiceUnavailable, SessionExpired
 
 from cofire.errors import StoreBusy, StoreError
-from cofire.store.calls import Call, OutOfTime, disown, hang_up, within
+from cofire.store.calls import Call, OutOfTime, disown, hang_up, sweep, within
 from cofire.store.embedded.server import OPEN_SECONDS, EmbeddedServer
 from cofire.store.embedded.server_child import USER
 from cofire.store.faults import LostConnection, ServerGone, translated
@@ -103,9 +103,12 @@ class Connection:
             )
 
             def verify() -> None:
-                driver.verify_connectivity()
-                with driver.session(database=self.database) as session:
-                    session.run("RETURN 1").consume()
+                try:
+                    driver.verify_connectivity()
+                    with driver.session(database=self.database) as session:
+                        session.run("RETURN 1").consume()
+                finally:
+                    sweep(driver)
 
             try:
                 within(time.monotonic() + seconds, verify, lambda: hang_up(driver))

@@ -19,7 +19,7 @@ _USUAL = "a URL such as bolt://localhost:7687"
 _CREDENTIALS = "NEO4J_USERNAME and NEO4J_PASSWORD"
 
 _HOST = r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
-_HOST_AND_PORT = re.compile(rf"(?P<secret>[^/]*@)?{_HOST}:(?P<port>\d+)")
+_HOST_AND_PORT = re.compile(rf"(?P<secret>[^/]*@)?{_HOST}:(?P<port>\d{{4,5}})")
 _HOST_ALONE = re.compile(r"localhost|\d+\.\d+\.\d+\.\d+")
 _SLASHES_LOST = re.compile(rf"(?P<scheme>{'|'.join(map(re.escape, _SCHEMES))}|https?):(?P<rest>.*)")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")

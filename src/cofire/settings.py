@@ -7,6 +7,7 @@ credentials have the names that Neo4j's own tools use.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,6 +96,9 @@ def load_settings(**flags: Any) -> Settings:
     from pydantic import ValidationError
 
     given = {name: value for name, value in flags.items() if value is not None}
+    if "store" not in given and os.environ.get("COFIRE_STORE", "?") == "":
+        # Set and empty is a mistake in a script; another store than the meant one must not take its place.
+        given["store"] = ""
     try:
         read = _sources()(**given)
     except ValidationError as error:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cofire.errors import StoreError
-from cofire.store import Store, open_store
+from cofire.store import open_store
+from cofire.store.connection import Connection
 from cofire.store.embedded import server as embedded
 from processes import ended
 from servers import SLOW, count, one_line
@@ -199,7 +200,7 @@ def test_a_store_without_its_database_is_not_made_anew(embedded_dir):
 
 def test_a_server_on_its_way_out_is_waited_for(embedded_dir, monkeypatch):
     """Its owner is dead, it answers no more, and it holds the store for a while yet."""
-    serving, verified = embedded.EmbeddedServer.serving, Store._verified
+    serving, verified = embedded.EmbeddedServer.serving, Connection._verified
     refusals = 8
 
     def no_answer(self, url, auth):
@@ -214,7 +215,7 @@ def test_a_server_on_its_way_out_is_waited_for(embedded_dir, monkeypatch):
             return False
         return serving(self)
 
-    monkeypatch.setattr(Store, "_verified", no_answer)
+    monkeypatch.setattr(Connection, "_verified", no_answer)
     monkeypatch.setattr(embedded.EmbeddedServer, "serving", not_yet)
     with open_store(embedded_dir) as store:
         assert count(store) == 0

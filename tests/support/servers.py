@@ -8,6 +8,7 @@ import secrets
 import shlex
 import socket
 import subprocess
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,51 @@ class Neo4jServer(NamedTuple):
 
     def open(self) -> Store:
         return open_store(self.uri, self.username, self.password)
+
+
+class Relay:
+    """A port of 127.0.0.1 whose connections go on to a server, until it is told to be mute: then they stay open, and
+    nothing comes any more. Without a server it takes connections and never answers."""
+
+    def __init__(self, server: tuple[str, int] | None = None) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._speaks = threading.Event()
+        self._speaks.set()
+        self._sockets = [self._listener]
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def mute(self) -> None:
+        self._speaks.clear()
+
+    def speak(self) -> None:
+        self._speaks.set()
+
+    def close(self) -> None:
+        self._speaks.set()
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._sockets.append(client)
+                if self._server is not None:
+                    server = socket.create_connection(self._server)
+                    self._sockets.append(server)
+                    for a, b in ((client, server), (server, client)):
+                        threading.Thread(target=self._carry, args=(a, b), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._speaks.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
 
 
 def free_port() -> int:

@@ -55,15 +55,16 @@ def rebuild(captures: CapturesArgument, store: StoreOption = None) -> None:
     The store then holds the SAEs of these captures and no others. Until the new one is whole the old one stays.
     """
     from cofire.store.load.rebuild import rebuild as rebuild_store
+    from cofire.store.place import named_store
     from cofire.store.plan.plan import load_plan
 
     settings = settings_of(store)
-    place = settings.of(StoreSettings).store
-    if "://" in place:
+    place = named_store(settings.of(StoreSettings).store)
+    if isinstance(place, str):
         raise InputError(f"{place} is a server; rebuild is for an embedded store: use ingest --replace")
     opened = open_captures(captures)
     plans = [load_plan(capture, decoders=settings.of(LoadSettings).decoders) for capture in opened]
-    with stages(place) as progress:
+    with stages(str(place)) as progress:
         rebuild_store(place, plans, lambda done, total: progress("load", done, total))
     for capture in opened:
         notice(f"{capture.uid}: loaded in {place}")

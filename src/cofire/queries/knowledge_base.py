@@ -9,9 +9,9 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from cofire.errors import QueryError
+from cofire.errors import InputError, QueryError
 from cofire.queries.known import check_latents, explain_nothing, full_cluster, known_sae
 from cofire.queries.library import Query, find_query, queries_with
 from cofire.settings import StoreSettings, load_settings
@@ -38,6 +38,10 @@ class KnowledgeBase:
             kb.query("strongest_neighbours", sae="release/sae_id", index=42, limit=10)
             kb.cypher("MATCH (l:Latent {uid: $uid}) RETURN l.mean", uid="release/sae_id/42")
 
+    It may be used from several threads, and in processes that were forked since it was opened (multiprocessing with
+    fork, the workers of a DataLoader): each of them has a connection of its own. A process that starts anew (spawn,
+    forkserver, loky) opens one itself.
+
     Library queries see only SAEs whose load is complete. Every method may raise StoreError (the store failed) and
     TimeLimit (an answer took longer than `timeout`).
 
@@ -47,11 +51,13 @@ class KnowledgeBase:
         username: of the server; by default NEO4J_USERNAME.
         password: of the server; by default NEO4J_PASSWORD.
         database: of the server; by default NEO4J_DATABASE, then `neo4j`.
-        timeout: seconds that one answer may take; None for no limit.
+        timeout: seconds that one answer may take; None for no limit. Waiting for a server that is there and does not
+            answer takes no longer either, but 5 seconds at least.
         queries: a folder of query files of one's own, known besides the library (see `cofire.queries`); by default what
             COFIRE_QUERIES or `cofire.toml` says.
 
     Raises:
+        InputError: `location` names no store: see `cofire.store.place`.
         QueryError: the folder cannot be read, a file in it is wrong, or has the name of a query of the library.
         StoreError: there is no store, or its server cannot be reached.
         StoreBusy: another process holds the store and cannot share it.
@@ -83,6 +89,7 @@ class KnowledgeBase:
             username=settings.username,
             password=None if secret is None else secret.get_secret_value(),
             database=settings.database,
+            timeout=timeout,
         )
 
     def __enter__(self) -> Self:
@@ -93,8 +100,15 @@ class KnowledgeBase:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        # What a process pool sends to its workers. It would have to hold the password.
+        raise InputError(
+            f"a KnowledgeBase cannot be copied or sent to another process: open {self._store.location} there, by "
+            "KnowledgeBase(...) in the worker (one that is forked may use its parent's as it is)"
+        )
+
     def close(self) -> None:
-        """Let go of the store. May be called twice."""
+        """Let go of the store. May be called twice; a KnowledgeBase that is closed answers no more."""
         self._store.close()
 
     def query(self, name: str, /, **parameters: Any) -> pd.DataFrame:
@@ -185,7 +199,7 @@ class KnowledgeBase:
         """
         from cofire.queries.frames import untyped_frame
 
-        self._store.guard(text, parameters)
+        self._store.guard(text, parameters, self._timeout)
         rows = self._store.read(text, parameters, self._timeout)
         return untyped_frame(rows.columns, rows.rows)
 
@@ -282,8 +296,8 @@ class KnowledgeBase:
             QueryError: the query or a parameter is unknown, missing or of the wrong type.
             WriteRefused: a query of one's own folder would write.
         """
-        text, bound = find_query(name, self._queries).prepare(self._store, parameters)
-        return self._store.explain(text, bound)
+        text, bound = find_query(name, self._queries).prepare(self._store, parameters, self._timeout)
+        return self._store.explain(text, bound, self._timeout)
 
     def report(self, sae: str, out: str | Path) -> Path:
         """Write one self-contained HTML page about an SAE, and its pictures as PNG files.
@@ -317,7 +331,7 @@ class KnowledgeBase:
         return report_data(self._store, sae, self._timeout)
 
     def _prepared(self, query: Query, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        text, bound = query.prepare(self._store, parameters)
+        text, bound = query.prepare(self._store, parameters, self._timeout)
         # The rows of some of a list's latents would hide that another one does not exist, so this is looked at first.
         if query.trusted and "indices" in bound:
             check_latents(self._store, bound["sae"], bound["indices"], self._timeout)
@@ -330,7 +344,7 @@ class KnowledgeBase:
         return self._stream(text, bound, query)
 
     def _iter_cypher(self, text: str, parameters: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
-        self._store.guard(text, parameters)
+        self._store.guard(text, parameters, self._timeout)
         return self._stream(text, parameters, None)
 
     def _stream(

@@ -35,9 +35,9 @@ def known_sae(store: Store, uid: str, timeout: float | None = None) -> int:
     raise _unknown(uid, rows)
 
 
-def unknown_sae(store: Store, uid: str) -> QueryError:
+def unknown_sae(store: Store, uid: str, timeout: float | None = None) -> QueryError:
     """Return the error that says why no complete SAE of this uid is in the store."""
-    return _unknown(uid, store.read(_SAES).rows)
+    return _unknown(uid, store.read(_SAES, {}, timeout).rows)
 
 
 def check_latents(store: Store, sae: str, indices: Sequence[int], timeout: float | None = None) -> None:

@@ -136,17 +136,20 @@ class Query:
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
                 raise QueryError(f"query {self.name}: unknown parameter {name}{nearest(name, known)}; {takes}")
 
-    def prepare(self, store: Store, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    def prepare(
+        self, store: Store, parameters: Mapping[str, Any], timeout: float | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """Return the text for the store and the checked parameters; a user's text is checked, too.
 
         Raises:
+            TimeLimit: the check took longer than `timeout` seconds.
             QueryError: see `bind`; or the server does not accept a user's text.
             WriteRefused: a user's text would write.
         """
         text, bound = self.text_for(store.kind), self.bind(parameters)
         if not self.trusted:
             try:
-                store.guard(text, bound)
+                store.guard(text, bound, timeout)
             except (QueryError, WriteRefused) as error:
                 raise type(error)(f"{self.file}:{self.line}: {error}") from error
         return text, bound
@@ -158,7 +161,7 @@ class Query:
             QueryError, WriteRefused: see `prepare`.
             TimeLimit: the answer took longer than `timeout` seconds.
         """
-        text, bound = self.prepare(store, parameters)
+        text, bound = self.prepare(store, parameters, timeout)
         return store.read(text, bound, timeout)
 
 

@@ -104,7 +104,7 @@ def store_sources(
     chosen = [row for row in ready if sae in (None, row[0]) and release in (None, row[1])]
     if not chosen:
         if sae is not None and sae not in [row[0] for row in ready]:
-            raise unknown_sae(store, sae)
+            raise unknown_sae(store, sae, timeout)
         if release is None or not ready:
             raise QueryError(f"{store.location} holds no SAE whose load is complete; load one with `cofire ingest`")
         near = nearest(release, [row[1] for row in ready])

@@ -7,13 +7,36 @@ from typing import Any
 
 from neo4j import ManagedTransaction, Result, ResultSummary
 
-from cofire.errors import WriteRefused
+from cofire.errors import QueryError, WriteRefused
+from cofire.store.packed import packed_size
 from cofire.store.values import Rows, plain
 
+MOST_BYTES = 16 * 2**20
+"""The longest message that ArcadeDB 26.10 takes: a longer one it drops, and answers nothing. Neo4j takes 100 MiB."""
+_BESIDES = 1024
+"""What a message holds beside the text and its parameters, at most."""
 
-def sent(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the parameters as the driver takes them."""
-    return dict(parameters or {})
+
+def sent(text: str, parameters: Mapping[str, Any] | None, kind: str) -> dict[str, Any]:
+    """Return the parameters as the driver takes them.
+
+    Args:
+        text: the statement that they go with.
+        parameters: by name.
+        kind: of the store, "neo4j" or "embedded".
+
+    Raises:
+        QueryError: text and parameters together are larger than the embedded server takes.
+    """
+    given = dict(parameters or {})
+    if kind == "embedded":
+        size, most = packed_size(text) + packed_size(given), MOST_BYTES - _BESIDES
+        if size > most:
+            raise QueryError(
+                f"the query and its parameters are {size:,} bytes, and the embedded store takes at most {most:,} "
+                "at a time: ask in several parts"
+            )
+    return given
 
 
 def collect(result: Result) -> tuple[Rows, ResultSummary]:
@@ -24,8 +47,8 @@ def collect(result: Result) -> tuple[Rows, ResultSummary]:
 
 
 def run(transaction: ManagedTransaction, text: str, parameters: Mapping[str, Any] | None) -> Rows:
-    """Run one statement in a transaction and return all its rows."""
-    return collect(transaction.run(text, sent(parameters)))[0]
+    """Run one statement in a transaction and return all its rows; parameters are as `sent` gives them."""
+    return collect(transaction.run(text, dict(parameters or {})))[0]
 
 
 def refuse_written(summary: ResultSummary) -> None:

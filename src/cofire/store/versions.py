@@ -37,19 +37,24 @@ _RECORD = """MERGE (v:SchemaVersion {uid: 'cofire'})
 SET v.version = $version, v.cofireVersion = $cofire"""
 
 
-def found_version(store: Store) -> int | None:
-    """Return the store's schema version; None for one that nothing was loaded into yet."""
-    version, used = store.read(_FOUND, {}).rows[0]
+def found_version(store: Store, timeout: float | None = None) -> int | None:
+    """Return the store's schema version; None for one that nothing was loaded into yet.
+
+    Raises:
+        TimeLimit: the store took longer than `timeout` seconds to say so.
+    """
+    version, used = store.read(_FOUND, {}, timeout).rows[0]
     return int(version) if version is not None else (1 if used else None)
 
 
-def check_version(store: Store) -> None:
+def check_version(store: Store, timeout: float | None = None) -> None:
     """Refuse a store of another schema version than this cofire's.
 
     Raises:
+        TimeLimit: the store took longer than `timeout` seconds to say so.
         SchemaError: it is older, and the message says what `cofire migrate` will do; or it is newer.
     """
-    found = found_version(store)
+    found = found_version(store, timeout)
     if found is None or found == VERSION:
         return
     if found > VERSION:

@@ -79,6 +79,7 @@ class EmbeddedServer:
         self._create = create
         self._child: subprocess.Popen[bytes] | None = None
         self._shared_pid: int | None = None
+        self._shared_parent: int | None = None
         self._shown = str(directory)
         self.unsure = False
         """Whether the store had not been stopped in good order before, and nobody has counted its rows since."""
@@ -89,28 +90,35 @@ class EmbeddedServer:
         """Whether the server is a child of this process."""
         return self._child is not None
 
-    def start(self) -> Address:
+    def start(self, patience: float | None = None) -> Address:
         """Start the server, or find the one that runs.
+
+        Args:
+            patience: seconds to wait for one who holds the store and whose server does not answer; None for
+                OPEN_SECONDS, and for as long as a first load takes.
 
         Raises:
             StoreBusy: another process holds the directory and its server does not answer.
             StoreError: the server does not start.
         """
-        deadline = time.monotonic() + OPEN_SECONDS
+        deadline = time.monotonic() + (OPEN_SECONDS if patience is None else patience)
         while True:
             lock = self._try_lock()
             if lock is not None:
                 try:
-                    return self._spawn(lock, deadline)
+                    return self._spawn(lock, time.monotonic() + OPEN_SECONDS)
                 finally:
-                    os.close(lock)
+                    _let_go(lock)
             address = self._running()
             if address is not None:
                 return address
-            if time.monotonic() > deadline and not being_filled(self.directory):
-                raise StoreBusy(
-                    f"{self._shown} is held by {self._holder()}, whose server does not answer; end it and try again"
-                )
+            if time.monotonic() > deadline:
+                if not being_filled(self.directory):
+                    raise StoreBusy(
+                        f"{self._shown} is held by {self.holder()}, whose server does not answer; end it and try again"
+                    )
+                if patience is not None:
+                    raise StoreBusy(f"{self._shown} is being filled by its first load; try again when that is done")
             time.sleep(0.1)
 
     def counted(self) -> None:
@@ -164,22 +172,44 @@ class EmbeddedServer:
             yield lock
         finally:
             if lock is not None:
-                os.close(lock)
+                _let_go(lock)
 
     def lost(self) -> str:
         """One line for the user when the server has gone away while it was used."""
         if self.owned:
             log = self.directory / _LOG
             return f"the server of {self._shown} has ended unexpectedly; see {log} and run the command again"
+        if self._shared_parent == os.getpid():
+            return f"{self._shown} was closed where this process had opened it first, and its server ended; ask again"
         return f"the process that held {self._shown} and shared it has ended; run the command again"
 
+    def disown(self) -> None:
+        """After a fork, in the child: the server is the parent's, which alone ends it. This process may share it."""
+        child, self._child = self._child, None
+        self._shared_pid = self._shared_parent = None
+        for pipe in () if child is None else (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()  # else the server would not see the parent close its own
+        for lock in list(_LOCKS):
+            _let_go(lock)
+
+    def __del__(self) -> None:
+        # Nobody can ask any more. Popen alone would keep the pipe, and with it the server, until this process ends.
+        if self._child is not None and self._child.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._child.stdin.close()
+
     def _try_lock(self) -> int | None:
-        file = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            file = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StoreError(f"the store {self._shown} cannot be used: {error.strerror or error}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
             return None
+        _LOCKS.add(file)
         return file
 
     def _spawn(self, lock: int, deadline: float) -> Address:
@@ -235,14 +265,25 @@ class EmbeddedServer:
             return None
         try:
             with socket.create_connection(("127.0.0.1", owner["port"]), timeout=2.0):
-                self._shared_pid = owner["pid"]
+                self._shared_pid, self._shared_parent = owner["pid"], owner["parent"]
                 return Address(port=owner["port"], password=owner["password"])
         except OSError:
             return None
 
-    def _holder(self) -> str:
+    def holder(self) -> str:
+        """Who holds the store, in words."""
         owner = _owner(self.directory)
         return f"process {owner['parent']} (server {owner['pid']})" if owner else "another process"
+
+
+_LOCKS: set[int] = set()
+"""Open files that hold a store's lock in this process."""
+
+
+def _let_go(lock: int) -> None:
+    if lock in _LOCKS:  # a forked process has done so before it left the place where its parent holds the lock
+        _LOCKS.discard(lock)
+        os.close(lock)
 
 
 class _Owner(TypedDict):
@@ -292,13 +333,16 @@ def _prepare(directory: Path, create: bool) -> None:
         if marker.is_file():
             _check_marker(directory, marker)
             return
-        if not create:
-            raise StoreError(f"no store at {directory}; run `cofire ingest CAPTURE --store {directory}` first")
+        if directory.is_symlink() and not directory.exists():
+            raise StoreError(f"{directory} is a link to {directory.readlink()}, which is not there; name a directory")
         if directory.exists() and not directory.is_dir():
             raise StoreError(f"{directory} is a file; name a directory for the store")
+        if directory.is_dir() and any(entry.name not in (_MARKER + ".new", _LOCK) for entry in directory.iterdir()):
+            hint = "name a new or empty directory" if create else "name the directory of one"
+            raise StoreError(f"{directory} holds other files and is no store; {hint}")
+        if not create:
+            raise StoreError(f"no store at {directory}; run `cofire ingest CAPTURE --store {directory}` first")
         directory.mkdir(parents=True, exist_ok=True)
-        if any(entry.name not in (_MARKER + ".new", _LOCK) for entry in directory.iterdir()):
-            raise StoreError(f"{directory} holds other files and is no store; name a new or empty directory")
         new = directory / (_MARKER + ".new")
         text = json.dumps({"format": _FORMAT, "engine": "arcadedb", "version": version("arcadedb-embedded")})
         new.write_text(text + "\n", encoding="utf-8")

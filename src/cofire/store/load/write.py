@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
@@ -57,6 +57,8 @@ DELETE_ROWS = 10_000
 ATTEMPTS = 5
 """How often a load goes on by itself after an embedded server has ended under it."""
 
+_LAST_BATCH_SECONDS = 1.0
+"""What the writers have for the batches under way when Ctrl-C comes."""
 _SLOW_SECONDS, _QUICK_SECONDS = 4.0, 1.0
 
 
@@ -183,6 +185,7 @@ def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progre
             stop.set()  # the other writer ends after its batch
             raise
 
+    futures: list[Future[None]] = []
     with ThreadPoolExecutor(writers, thread_name_prefix="cofire-writer") as pool:
         try:
             for section in plan.sections:
@@ -194,8 +197,13 @@ def _write_sections(store: Store, plan: LoadPlan, claim: Claim, progress: Progre
                 for future in futures:
                     future.result()
                 before = [b + ends[w + 1] - ends[w] for w, b in enumerate(before)]
+        except KeyboardInterrupt:
+            stop.set()
+            wait(futures, _LAST_BATCH_SECONDS)  # a batch that is cut is written or not: the journal knows
+            store.interrupt()
+            raise
         finally:
-            stop.set()  # Ctrl-C: the writers end after their batches
+            stop.set()
     return tuple(before)
 
 

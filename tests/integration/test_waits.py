@@ -1,0 +1,240 @@
+"""Every wait for a server ends: by the time limit, by Ctrl-C, or because what cannot be answered is not sent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from cofire import KnowledgeBase
+from cofire.errors import QueryError, StoreBusy, StoreError, TimeLimit
+from cofire.store import Store, open_store, opening
+from cofire.store.packed import packed_size
+from cofire.store.results import MOST_BYTES
+from servers import Neo4jServer, Relay, one_line
+
+LIMIT = 0.4
+SOON = 4.0
+"""Well below what any wait of the driver or of cofire takes by itself; a busy machine needs some of it."""
+
+
+class Falling(NamedTuple):
+    """A store of which the test says when its server falls silent."""
+
+    kb: Callable[..., KnowledgeBase]
+    silence: Callable[[], None]
+    speak: Callable[[], None]
+
+
+@pytest.fixture
+def falling(store: Store, request: pytest.FixtureRequest) -> Iterator[Falling]:
+    if store.kind == "embedded":
+        pid = int(json.loads((Path(store.location) / "owner.json").read_text())["pid"])
+        yield Falling(
+            lambda **given: KnowledgeBase(store.location, **given),
+            lambda: os.kill(pid, signal.SIGSTOP),
+            lambda: os.kill(pid, signal.SIGCONT),
+        )
+        os.kill(pid, signal.SIGCONT)
+        return
+    server: Neo4jServer = request.getfixturevalue("neo4j_server")
+    url = urlsplit(server.uri)
+    relay = Relay((url.hostname or "", url.port or 7687))
+
+    def open_it(**given: Any) -> KnowledgeBase:
+        place = f"bolt://127.0.0.1:{relay.port}"
+        return KnowledgeBase(place, username=server.username, password=server.password, **given)
+
+    yield Falling(open_it, relay.mute, relay.speak)
+    relay.close()
+
+
+@contextlib.contextmanager
+def soon() -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < SOON
+
+
+@contextlib.contextmanager
+def interrupted(seconds: float = 0.2) -> Iterator[None]:
+    """Ctrl-C after so many seconds, which must end what is inside soon."""
+
+    def handler(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with soon(), pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def asked(kb: KnowledgeBase) -> dict[str, Callable[[], object]]:
+    """Each way to ask."""
+    rows = kb.iter("UNWIND range(1, 200000) AS i RETURN i, 'some text that fills the pipes' AS t")
+    next(rows)
+    return {
+        "cypher": lambda: kb.cypher("RETURN 1"),
+        "query": kb.saes,
+        "iter": lambda: list(kb.iter("RETURN 1 AS one")),
+        "further rows": lambda: list(rows),
+        "explain": lambda: kb.explain("saes"),
+    }
+
+
+def test_a_server_that_falls_silent_costs_no_more_than_the_time_limit(falling: Falling) -> None:
+    with falling.kb(timeout=30) as kb:
+        ways = asked(kb)
+        kb._timeout = LIMIT
+        # Of the stream the time limit is that from before: it is left, at which nothing may wait either.
+        rest = ways.pop("further rows")
+        falling.silence()
+        for way in ways.values():
+            with soon(), pytest.raises(TimeLimit) as caught:
+                way()
+            assert "within the time limit" in one_line(caught)
+        falling.speak()
+        assert kb.cypher("RETURN 2 AS n")["n"].tolist() == [2]
+        del rest
+    with soon(), pytest.raises(StoreError, match="closed here"):
+        kb.saes()
+
+
+def test_ctrl_c_ends_each_wait_without_a_time_limit(falling: Falling) -> None:
+    with falling.kb() as kb:
+        ways = asked(kb)
+        falling.silence()
+        for way in ways.values():
+            with interrupted():
+                way()
+        with interrupted():
+            kb._store.write([("CREATE (:NeverWritten)", {})])
+        with interrupted():
+            kb._store.ddl(["CREATE INDEX never_made IF NOT EXISTS FOR (n:NeverWritten) ON (n.i)"])
+        falling.speak()
+        assert kb.cypher("RETURN 2 AS n")["n"].tolist() == [2]
+
+
+def test_what_other_threads_wait_for_is_cut(falling: Falling) -> None:
+    """As a load does that is interrupted: its writers are threads."""
+    said: list[Exception] = []
+
+    def write() -> None:
+        try:
+            kb._store.write([("CREATE (:NeverWritten)", {})])
+        except Exception as error:  # noqa: BLE001 - looked at below
+            said.append(error)
+
+    with falling.kb() as kb:
+        falling.silence()
+        threads = [threading.Thread(target=write) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        with soon():
+            kb._store.interrupt()
+            for thread in threads:
+                thread.join()
+        falling.speak()
+        # Nobody waits for what they began, and it ends, too.
+        for thread in threading.enumerate():
+            if thread.name == "cofire-call":
+                thread.join(20)
+                assert not thread.is_alive()
+        assert [(type(error), "was interrupted" in str(error)) for error in said] == [(StoreError, True)] * 2
+        # It had been sent nothing: the transaction had not begun when the server fell silent.
+        assert kb.cypher("MATCH (n:NeverWritten) RETURN count(n) AS n")["n"].tolist() == [0]
+
+
+def test_closing_does_not_wait_for_a_silent_server(falling: Falling) -> None:
+    kb = falling.kb()
+    rows = kb.iter("UNWIND range(1, 200000) AS i RETURN i")
+    next(rows)
+    falling.silence()
+    with soon():
+        kb.close()
+        rows.close()
+    falling.speak()
+
+
+def test_a_port_that_takes_connections_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "_LEAST_SECONDS", LIMIT)
+    relay = Relay()
+    try:
+        for scheme in ("bolt", "neo4j", "bolt+ssc"):
+            with soon(), pytest.raises(StoreError, match=r"did not answer within|cannot reach") as caught:
+                KnowledgeBase(f"{scheme}://127.0.0.1:{relay.port}", timeout=LIMIT)
+            one_line(caught)
+        with interrupted():
+            KnowledgeBase(f"bolt://127.0.0.1:{relay.port}")
+    finally:
+        relay.close()
+
+
+def test_a_store_whose_server_is_stopped_is_told_in_time(
+    embedded_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_LEAST_SECONDS", LIMIT)
+    pid = int(json.loads((Path(embedded_store.location) / "owner.json").read_text())["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with soon(), pytest.raises(StoreBusy, match=rf"held by process {os.getpid()} \(server {pid}\)") as caught:
+            KnowledgeBase(embedded_store.location, timeout=LIMIT)
+        one_line(caught)
+        with interrupted():
+            KnowledgeBase(embedded_store.location)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_port_where_something_else_speaks_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    with client:
+                        client.recv(100)
+                        client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with soon(), pytest.raises(StoreError, match="Bolt") as caught:
+            open_store(f"bolt://127.0.0.1:{listener.getsockname()[1]}")
+        one_line(caught)
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_what_is_larger_than_a_message_may_be_is_not_sent(embedded_store: Store) -> None:
+    text = "RETURN size($u) AS n"
+    with KnowledgeBase(embedded_store.location) as kb:
+        ids = [f"r/hard/{i:030d}" for i in range(400_000)]
+        for ask, given in ((kb.cypher, ids), (lambda t, **g: list(kb.iter(t, **g)), "é" * (MOST_BYTES // 2))):
+            with pytest.raises(QueryError, match=r"are [\d,]+ bytes, .* at most 16,776,192") as caught:
+                ask(text, u=given)
+            assert len(one_line(caught)) < 200
+        with pytest.raises(QueryError, match="at most"):
+            embedded_store.write([("CREATE (:X {v: size($v)})", {"v": "x" * MOST_BYTES})])
+        with pytest.raises(QueryError, match="at most"):
+            kb.cypher(f"RETURN size('{'x' * MOST_BYTES}') AS n")
+        # The largest that is let through arrives.
+        room = MOST_BYTES - 1024 - packed_size("EXPLAIN " + text) - packed_size({"u": ""})
+        assert kb.cypher(text, u="x" * room)["n"].tolist() == [room]
+
+
+def test_neo4j_takes_larger_messages(neo4j_store: Store) -> None:
+    assert neo4j_store.read("RETURN size($u) AS n", {"u": "x" * (MOST_BYTES + 1)}).rows == [(MOST_BYTES + 1,)]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cofire.common.arrays import Ints
+from cofire.common.extras import needed_by
 from cofire.common.files import sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
@@ -123,7 +124,7 @@ def find_model(model: str | Path) -> ModelInfo:
     """
     if not str(model).strip():
         raise InputError("no model named: give a Hugging Face name or a directory")
-    path = Path(model).expanduser()
+    path = Path(model)
     if not path.is_dir():
         if isinstance(model, Path) or str(model).startswith(("/", "./", "../", "~")) or str(model).count("/") > 1:
             raise InputError(f"no model at {model}: no such directory")
@@ -153,20 +154,18 @@ def load_model(
         processing: the SAE's `model_from_pretrained_kwargs`: which changes of the weights it was trained with.
 
     Raises:
-        InputError: it cannot be loaded, or `processing` asks for what TransformerBridge does not do.
+        InputError: a package is missing, it cannot be loaded, or `processing` asks for what TransformerBridge does
+            not do.
     """
-    try:
-        with quiet():
-            import torch
-            from transformer_lens.model_bridge import TransformerBridge
-            from transformers import AutoTokenizer
-    except ImportError as error:
-        raise InputError(f"running a model needs transformer-lens ({error}): pip install 'cofire[capture]'") from error
+    with needed_by("running a model"), quiet():
+        import torch
+        from transformer_lens.model_bridge import TransformerBridge
+        from transformers import AutoTokenizer
     asked = {key: value for key, value in (processing or {}).items() if value and key not in HARMLESS}
     unknown = sorted(set(asked) - set(PROCESSING))
     if unknown:
         raise InputError(f"the SAE's model was loaded with {unknown[0]}={asked[unknown[0]]!r}, which cofire cannot do")
-    place = str(Path(model).expanduser()) if found.weights_sha256 else str(model)
+    place = str(Path(model).absolute()) if found.weights_sha256 else str(model)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(place)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.arrays import Singles
+from cofire.common.extras import needed_by
 from cofire.common.files import sha256_of, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import SaeInfo, check_identity
@@ -163,10 +164,11 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
     and matching pursuit, are left as they are, for folding would change which latents fire.
 
     Raises:
-        InputError: sae-lens cannot load it; its class, normalization or metadata are of a kind that cannot be captured.
+        InputError: a package is missing; sae-lens cannot load it; its class, normalization or metadata are of a kind that
+            cannot be captured.
     """
-    import torch
-
+    with needed_by("loading SAEs"):
+        import torch
     module = _load(source, device)
     config = module.cfg
     architecture = config.architecture()
@@ -217,12 +219,9 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
 
 def _load(source: SaeSource, device: str) -> Any:
     where = f"in {source.directory}" if source.directory else "from the registry of sae-lens"
-    try:
-        with quiet():
-            from sae_lens import SAE
-            from safetensors import SafetensorError
-    except ImportError as error:
-        raise InputError(f"loading SAEs needs sae-lens ({error}): pip install 'cofire[capture]'") from error
+    with needed_by("loading SAEs"), quiet():
+        from sae_lens import SAE
+        from safetensors import SafetensorError
     if source.directory:
         architecture = json.loads((source.directory / CONFIG).read_text(encoding="utf-8")).get(
             "architecture", "standard"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cofire.common.extras import needed_by
 from cofire.common.files import sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capturing.quiet import quiet
@@ -78,7 +79,8 @@ def open_text(text: str | Path, field: str = "text") -> TextSource:
     """Find the files of `text` (see the module), without reading them.
 
     Raises:
-        InputError: there is no such file or directory, it is of another kind, or it holds no text files.
+        InputError: there is no such file or directory, it is of another kind, or it holds no text files; a dataset
+            is named and the package for them is missing.
     """
     name = str(text)
     if not name.strip():
@@ -87,6 +89,8 @@ def open_text(text: str | Path, field: str = "text") -> TextSource:
         dataset, _, split = name.removeprefix("hf:").partition(":")
         if not dataset:
             raise InputError(f"--text {name} names no dataset: give hf:NAME or hf:NAME:SPLIT")
+        with needed_by(f"--text {name}"), quiet():  # known before a model is loaded
+            import datasets  # noqa: F401
         return TextSource(name, (), (dataset, split or "train"), field)
     path = Path(text)
     if path.is_file():
@@ -140,11 +144,8 @@ def _field(record: Any, field: str, where: str) -> str:
 
 
 def _dataset_documents(name: str, split: str, field: str) -> Iterator[tuple[str, str]]:
-    try:
-        with quiet():
-            import datasets
-    except ImportError as error:
-        raise InputError(f"--text hf:{name} needs the package `datasets`: pip install datasets") from error
+    with needed_by(f"--text hf:{name}"), quiet():
+        import datasets
     try:
         with quiet():
             rows = iter(datasets.load_dataset(name, split=split, streaming=True))

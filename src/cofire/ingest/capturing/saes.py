@@ -164,8 +164,8 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
     and matching pursuit, are left as they are, for folding would change which latents fire.
 
     Raises:
-        InputError: a package is missing; sae-lens cannot load it; its class, normalization or metadata are of a kind that
-            cannot be captured.
+        InputError: a package is missing; sae-lens cannot load it; its class, normalization or metadata are of a kind
+            that cannot be captured.
     """
     with needed_by("loading SAEs"):
         import torch

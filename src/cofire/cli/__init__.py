@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from cofire.errors import CofireError
 def main() -> NoReturn:
     """Run `cofire` and exit with the code that docs/cli.md gives; errors are one line on stderr."""
     settle_streams()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is no concern of the user's
     args = sys.argv[1:]
     debug = "--debug" in args
     sys.exit(run([arg for arg in args if arg != "--debug"], debug=debug))

@@ -2,7 +2,7 @@
 
 Nothing is left out or broken: a uid or a text stands on one line, which the terminal may wrap and a copy joins again; a
 list is broken between its items. Nothing of a text acts on the terminal: white space at the ends of a text and what has
-no shape of its own (control characters, marks of direction) gets a sign, as in pages (`cofire.analysis.report.visible`).
+no shape of its own (control characters, marks of direction) gets a sign, as on pages (`analysis.report.visible`).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _list(values: list[Any]) -> str:
         size += cell_len(item) + 1
         if number and size > LIST_WIDTH:
             return f"{' '.join(items[:number])} … ({len(items) - number} more)"
-    return " ".join(items)
+    return " ".join(items) or "[]"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -166,7 +166,11 @@ def _alone(place: Path) -> Iterator[None]:
     """
     lock = _beside(place, "lock")
     while True:
-        with lock.open("a") as file:
+        try:
+            opened = lock.open("a")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(place)) from error  # the name that the user knows
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

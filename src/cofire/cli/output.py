@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-import shutil
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -128,7 +128,7 @@ def _table(frame: pd.DataFrame) -> None:
     from cofire.cli.table import lines_of
 
     # A file or pipe has no width of its own.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+    width = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) if sys.stdout.isatty() else PIPE_WIDTH
     rows = [list(row.values()) for row in records(frame)]
     for line in lines_of([str(name) for name in frame.columns], rows, width, sys.stdout.encoding or "utf-8"):
         sys.stdout.write(line + "\n")

@@ -16,7 +16,7 @@ def choose_device(device: str) -> str:
         raise InputError(f"--device {device} is unknown: give auto, cpu or cuda")
     if device == "cpu":
         return device
-    with needed_by(f"--device {device}"):
+    with needed_by("running a model" if device == "auto" else f"--device {device}"):
         import torch
 
     if torch.cuda.is_available():

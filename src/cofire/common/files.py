@@ -105,12 +105,18 @@ def read_parquet(path: Path, **how: Any) -> pa.Table:
     """Read a Parquet file; `how` as pyarrow's `read_table` (columns, schema).
 
     Raises:
-        pyarrow.ArrowInvalid, OSError: it cannot be read.
+        ValueError: it is damaged.
+        OSError: the system does not let it be read.
     """
     import pyarrow.parquet as pq
 
     with path.open("rb") as file:
-        return pq.read_table(file, **how)
+        try:
+            return pq.read_table(file, **how)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise ValueError(str(error)) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -170,6 +176,11 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
     with np.load(path, allow_pickle=False) as saved:
         return {name: saved[name] for name in saved.files}
+
+
+def as_text(path: str | Path) -> str:
+    r"""Return a path as text that can be written down; its bytes that are not UTF-8 become escapes, as in `\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextmanager

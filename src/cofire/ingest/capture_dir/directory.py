@@ -74,8 +74,6 @@ class CaptureDir:
         Raises:
             CaptureError: the capture stores none, or a shard cannot be read or does not hold what the manifest says.
         """
-        import pyarrow as pa
-
         if not self.keeps_activations:
             raise CaptureError(
                 f"{self.path} was captured with --no-keep: its activations were not stored; capture again without it"
@@ -84,7 +82,7 @@ class CaptureDir:
             path = self.path / info.file
             try:
                 shard = Shard.from_arrow(read_parquet(path))
-            except (pa.ArrowInvalid, KeyError, OSError) as error:
+            except (ValueError, KeyError) as error:
                 raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
             if shard.rows != info.rows or len(shard.indices) != info.firings:
                 raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
@@ -154,14 +152,12 @@ class CaptureDir:
         }
 
     def _optional(self, name: str) -> pa.Table | None:
-        import pyarrow as pa
-
         path = self.path / name
         if not path.is_file():
             return None
         try:
             return read_parquet(path)
-        except (pa.ArrowInvalid, OSError) as error:
+        except ValueError as error:
             raise CaptureError(f"{path} cannot be read ({error}); capture again with --force") from error
 
 

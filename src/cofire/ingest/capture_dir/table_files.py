@@ -194,12 +194,10 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
     Raises:
         CaptureError: see `check_table`.
     """
-    import pyarrow as pa
-
     path = check_table(capture, table)
     try:
         return read_parquet(path, schema=table.arrow_schema())
-    except (pa.ArrowInvalid, OSError) as error:
+    except ValueError as error:
         raise _unreadable(capture, table, error) from error
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from cofire.common.arrays import Ints
 from cofire.common.extras import needed_by
-from cofire.common.files import sha256_of
+from cofire.common.files import as_text, sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capturing.quiet import quiet
@@ -133,7 +133,7 @@ def find_model(model: str | Path) -> ModelInfo:
         raise InputError(f"no model in {path}: it has no config.json; give a directory that save_pretrained made")
     files = sorted({file for pattern in MODEL_FILES for file in path.glob(pattern) if file.is_file()})
     digest = hashlib.sha256("\0".join(f"{file.name}\0{sha256_of(file)}" for file in files).encode()).hexdigest()
-    return ModelInfo(name=path.resolve().name, source=str(model), weights_sha256=digest)
+    return ModelInfo(name=as_text(path.resolve().name), source=as_text(model), weights_sha256=digest)
 
 
 def load_model(

@@ -16,7 +16,7 @@ from typing import Any
 
 from cofire.common.arrays import Singles
 from cofire.common.extras import needed_by
-from cofire.common.files import sha256_of, write_tensors
+from cofire.common.files import as_text, sha256_of, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import SaeInfo, check_identity
 from cofire.ingest.capturing.quiet import quiet
@@ -209,7 +209,7 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
         normalize_activations=config.normalize_activations,
         apply_b_dec_to_input=bool(config.apply_b_dec_to_input),
         rescale_acts_by_decoder_norm=bool(getattr(config, "rescale_acts_by_decoder_norm", False)),
-        source=str(source.directory) if source.directory else f"sae-lens:{source.spec}",
+        source=as_text(source.directory) if source.directory else f"sae-lens:{source.spec}",
         metadata=metadata,
     )
     known = SaeSource(source.release, source.sae_id, source.directory, weights_hash, config_hash, metadata)

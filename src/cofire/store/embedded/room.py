@@ -1,4 +1,4 @@
-"""What the system refused the embedded server, which says so in its log, if there is room for that, and in no answer."""
+"""What the system refused the embedded server, which says so in its log, if there is room for that, in no answer."""
 
 from __future__ import annotations
 

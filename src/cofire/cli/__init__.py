@@ -13,6 +13,17 @@ from cofire.cli.streams import STDOUT, drop_output, settle_streams
 from cofire.errors import CofireError
 
 
+_ROOM = "make room there, or give another place"
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "allow larger files (ulimit -f), or give another place",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EROFS: "give another place",
+}
+
+
 def main() -> NoReturn:
     """Run `cofire` and exit with the code that docs/cli.md gives; errors are one line on stderr."""
     settle_streams()
@@ -65,7 +76,7 @@ def _of_system(error: OSError) -> str:
     if error.errno == errno.ENOENT and not _in_a_directory():
         return "the working directory was removed; go to one that exists"
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-    return f"{where}{error.strerror or error}; check the path, its permissions and the free space"
+    return f"{where}{error.strerror or error}; {_ADVICE.get(error.errno or 0, 'check the path and its permissions')}"
 
 
 def _in_a_directory() -> bool:

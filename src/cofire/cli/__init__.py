@@ -12,7 +12,6 @@ from typing import NoReturn
 from cofire.cli.streams import STDOUT, drop_output, settle_streams
 from cofire.errors import CofireError
 
-
 _ROOM = "make room there, or give another place"
 _ADVICE = {
     errno.ENOSPC: _ROOM,

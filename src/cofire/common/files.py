@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any
 
 from cofire.errors import CaptureError
@@ -58,6 +59,11 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing bytes anew; an OSError inside names it."""
     with naming(path), path.open("wb") as file:
         yield file
+
+
+def for_numpy(file: IO[bytes]) -> Any:
+    """Return a file that numpy writes to by `write`, which says why it could not, unlike `tofile`."""
+    return SimpleNamespace(write=file.write)
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, shared: bool = False) -> None:
@@ -154,7 +160,7 @@ def write_array(path: Path, array: npt.NDArray[np.generic], *, shared: bool = Fa
 
     def write(part: Path) -> None:
         with part.open("wb") as handle:
-            np.save(handle, array)
+            np.save(for_numpy(handle), array)
 
     write_atomically(path, write, shared=shared)
 

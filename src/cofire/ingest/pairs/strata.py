@@ -21,7 +21,7 @@ import numpy as np
 
 from cofire.common.arrays import Array, Ints, Ints32
 from cofire.common.compiled import compiled
-from cofire.common.files import write_atomically, writing
+from cofire.common.files import for_numpy, write_atomically, writing
 from cofire.errors import CaptureError, InputError
 
 MAX_TOKENS = 2**33
@@ -337,7 +337,7 @@ def _summed(parts: list[Strata], n_latents: int) -> Strata:
 
 
 def _write(handle: IO[bytes], array: Array) -> None:
-    np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(for_numpy(handle), np.ascontiguousarray(array), allow_pickle=False)
 
 
 def _read(handle: IO[bytes]) -> Array:

@@ -20,16 +20,16 @@ from numba.extending import intrinsic
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     """Keeps what was compiled where that can be kept; a disk that is full stops no count."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with suppress(OSError):
-            return super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
 
 def compiled(function: Function) -> Function:
@@ -38,13 +38,14 @@ def compiled(function: Function) -> Function:
     What was compiled is kept beside the code or in the user's cache directory, or where neither can be written (a
     read-only image, a user without a home) in a temporary directory of the user; else it is compiled in each process.
     """
-    made = numba.njit(nogil=True)(function)
+    made: Any = numba.njit(nogil=True)(function)
+    settings: Any = numba.config
     try:
-        made._cache = _Cache(function)
+        made._cache = _Cache(function)  # type: ignore[no-untyped-call]
     except RuntimeError:  # numba found no place
-        numba.config.CACHE_DIR = _temporary()
+        settings.CACHE_DIR = _temporary()
         with suppress(RuntimeError):
-            made._cache = _Cache(function)
+            made._cache = _Cache(function)  # type: ignore[no-untyped-call]
     return cast(Function, made)
 
 

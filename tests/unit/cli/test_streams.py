@@ -84,9 +84,8 @@ def test_standard_error_is_full_or_the_reader_gone(queries: Path) -> None:
 
 
 def test_the_working_directory_is_gone(queries: Path, acts: Path) -> None:
-    done = shell(
-        queries, f"mkdir gone; cd gone; rmdir ../gone; $COFIRE import activations {acts} --out x --release r --sae-id s"
-    )
+    command = f"$COFIRE import activations {acts} --out x --release r --sae-id s"
+    done = shell(queries, f"mkdir gone; cd gone; rmdir ../gone; {command}")
     assert done.returncode == 2
     assert done.stderr == b"cofire: the working directory was removed; go to one that exists\n"
 

@@ -215,7 +215,7 @@ def _unpacked(state: State, folder: Path, memory: int) -> Tally:
         path = folder / "saved" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as file:
-            file.write(data)
+            file.write(data.data)
     counted = Tally.load(folder / "saved", memory=memory, work=folder)
     shutil.rmtree(folder / "saved")
     return counted

@@ -244,12 +244,12 @@ class StratumCounter:
         end = 0
         with ExitStack() as stack:
             files = [stack.enter_context(writing(path)) for path in paths]
-            files[2].write(np.zeros(1, np.int64))
+            files[2].write(np.zeros(1, np.int64).data)
             for chunk in chunks:
                 arrays: list[Array] = list(chunk.arrays())
                 arrays[2] = chunk.indptr[1:] + end
                 for file, array in zip(files, arrays, strict=True):
-                    file.write(np.ascontiguousarray(array))
+                    file.write(np.ascontiguousarray(array).data)
                 end += int(chunk.indptr[-1])
         kinds = (np.int64, np.int64, np.int64, np.int32, np.int32)
         # An empty file cannot be mapped.

@@ -3,11 +3,13 @@ r"""Inputs that try to become code, to break a parser, or to name what they must
 TEXTS       anything a user can type where a value or a name is expected; none of them is a query that reads
 STATEMENTS  whole statements that would write, read files, administer, or leave the language
 NUMBERS     for whole numbers and fractions: too large, not numbers, of other types
+ODD_NAMES   of files and directories, which a library may take for something else: a URL, a pattern, an option, a home
 """
 
 from __future__ import annotations
 
 import decimal
+import os
 from typing import Any
 
 TEXTS = [
@@ -216,3 +218,28 @@ LONGEST = 1000
 TYPED = [text for text in TEXTS if text != "\ud800"]
 # One string to ArcadeDB, which decodes escapes inside strings alone; to Neo4j a string and a DELETE.
 ESCAPED = "MATCH (n) WHERE n.uid = 'x\\u0027 DETACH DELETE n //'"
+
+ODD_NAMES = [
+    "run:1",
+    "s3:x",
+    "file:x",
+    "hdfs:",
+    "a b",
+    "%41",
+    "x#y?z",
+    "a*[b]{c}",
+    "~",
+    "~root",
+    "-x",
+    "$HOME",
+    "a\\b",
+    "'\"",
+    ":smile:",
+    "[bold]",
+    "new\nline",
+    "\x1b[31m",
+    ".hidden",
+    "é日本",
+    os.fsdecode(b"b\xff"),
+    "n" * 250,
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.progress import (
 )
 from rich.status import Status
 
+from cofire.analysis.report.visible import visible_line
 from cofire.cli.flags import flag
 from cofire.errors import InputError
 from cofire.settings import StoreSettings, load_settings
@@ -40,13 +42,13 @@ TimeoutOption = Annotated[float | None, flag(StoreSettings, "timeout")]
 
 def notice(text: str) -> None:
     """Say something to the person on stderr; stdout carries data alone."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    sys.stderr.write(f"{visible_line(text)}\n")
 
 
 def _bars() -> Progress:
     """Bars on stderr; none where stderr is no terminal, so that logs stay readable."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
 
 
@@ -58,7 +60,7 @@ def stages(title: str) -> Iterator[StageProgress]:
 
         def advance(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(f"{title}: {stage}")
+                tasks[stage] = bars.add_task(visible_line(f"{title}: {stage}"))
             bars.update(tasks[stage], completed=done, total=total)
 
         yield advance

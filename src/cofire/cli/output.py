@@ -1,14 +1,21 @@
-"""Rows on stdout as a table, CSV, JSON or Parquet: of a data frame (`emit`), or as they come (`write_stream`)."""
+r"""Rows on stdout as a table, CSV, JSON or Parquet: of a data frame (`emit`), or as they come (`write_stream`).
+
+What CSV and JSON hold is exact, and UTF-8 whatever the terminal's encoding. Only a terminal gets what would act on it,
+a control character or a mark of direction in a token, as JSON's escape (`\u001b`): the JSON that it shows is the same.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from cofire.cli.common import notice
@@ -21,7 +28,6 @@ MOST_ROWS = 1_000_000_000
 FLUSH_SECONDS = 0.2
 PARQUET_ROWS = 50_000
 TABLE_ROWS = 50
-CELL = 120
 PIPE_WIDTH = 160
 
 
@@ -47,18 +53,46 @@ def emit(frame: pd.DataFrame, format: Format, *, cut: bool = False) -> None:  # 
         format: table (for people), csv, json (a list of objects) or parquet.
         cut: there are more rows than these.
     """
+    _prepare(format)
     if format == "table":
         _table(frame)
     elif format == "csv":
         flat = frame.map(lambda cell: json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell)
-        sys.stdout.write(flat.to_csv(index=False))
+        _say(flat.to_csv(index=False))
     elif format == "json":
-        sys.stdout.write(json.dumps(records(frame), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        _say(json.dumps(records(frame), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
         _parquet(frame)
     sys.stdout.flush()
     if cut:
         notice(f"the first {len(frame)} rows; --limit 0 prints all")
+
+
+def tell(text: str) -> None:
+    """Print a text of several lines, as a query file has them; a terminal gets it without control characters."""
+    _say(text)
+    sys.stdout.flush()
+
+
+def _prepare(format: Format) -> None:  # noqa: A002 - the contract's name
+    """Make standard output ready: CSV and JSON are UTF-8, wherever they go.
+
+    Raises:
+        InputError: Parquet would go to a terminal.
+    """
+    if format == "parquet" and sys.stdout.isatty():
+        raise InputError("--format parquet is no text for a terminal; send it to a file with > FILE")
+    if format in ("csv", "json") and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _say(text: str) -> None:
+    """Write a text to standard output; to a terminal with JSON's escape for what would act on it."""
+    sys.stdout.write(_escaped(text) if sys.stdout.isatty() else text)
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -91,32 +125,13 @@ def _parquet(frame: pd.DataFrame) -> None:
 
 
 def _table(frame: pd.DataFrame) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from cofire.cli.table import lines_of
 
-    # Cells that do not fit are folded, never cut. A file or pipe has no width of its own.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in frame.columns:
-        numeric = all(isinstance(v, int | float) or v is None for v in frame[name].map(_plain))
-        table.add_column(str(name), justify="right" if numeric and len(frame) else "left", overflow="fold")
-    for row in records(frame):
-        table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table, markup=False)
-
-
-def _cell(value: Any) -> Any:
-    from rich.text import Text
-
-    if value is None:
-        return Text("-", style="dim")
-    if isinstance(value, float):
-        return Text(f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}")
-    if isinstance(value, list):
-        shown = " ".join(repr(item) if isinstance(item, str) else f"{item}" for item in value)
-        return Text(shown if len(shown) <= CELL else shown[: CELL - 1] + "…")
-    return Text(value if isinstance(value, str) else str(value))
+    # A file or pipe has no width of its own.
+    width = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) if sys.stdout.isatty() else PIPE_WIDTH
+    rows = [list(row.values()) for row in records(frame)]
+    for line in lines_of([str(name) for name in frame.columns], rows, width, sys.stdout.encoding or "utf-8"):
+        sys.stdout.write(line + "\n")
 
 
 def write_stream(rows: Iterable[Row], types: Mapping[str, str], format: Format) -> None:  # noqa: A002 - the contract's name
@@ -129,6 +144,7 @@ def write_stream(rows: Iterable[Row], types: Mapping[str, str], format: Format) 
         types: the columns' types by name: string, integer, float, list<integer> or list<list<string>>.
         format: csv and json go out row by row, parquet in row groups, table as tables of 50 rows.
     """
+    _prepare(format)
     rows = (tuple(map(_known, row)) for row in rows)
     if format == "csv":
         _stream_csv(rows, list(types))
@@ -160,7 +176,7 @@ def _flushed(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _stream_csv(rows: Iterable[Row], names: list[str]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(SimpleNamespace(write=_say), lineterminator="\n")
     writer.writerow(names)
     for row in _flushed(rows):
         writer.writerow([json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell for cell in row])
@@ -172,7 +188,7 @@ def _stream_json(rows: Iterable[Row], names: list[str]) -> None:
     try:
         for row in _flushed(rows):
             record = dict(zip(names, map(_finite, row), strict=True))
-            sys.stdout.write(separator + json.dumps(record, ensure_ascii=False, allow_nan=False))
+            _say(separator + json.dumps(record, ensure_ascii=False, allow_nan=False))
             separator = ",\n"
     finally:
         sys.stdout.write("\n]\n")
@@ -193,11 +209,12 @@ def _stream_parquet(rows: Iterable[Row], types: Mapping[str, str]) -> None:
 def _stream_tables(rows: Iterable[Row], types: Mapping[str, str]) -> None:
     from cofire.queries.frames import typed_frame
 
-    none = True
-    for block in _blocks(rows, TABLE_ROWS):
+    number = 0
+    for number, block in enumerate(_blocks(rows, TABLE_ROWS), 1):
+        if number > 1:
+            sys.stdout.write("\n")
         emit(typed_frame(list(types), list(types.values()), block), "table")
-        none = False
-    if none:
+    if not number:
         emit(typed_frame(list(types), list(types.values()), []), "table")
 
 

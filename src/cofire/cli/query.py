@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cofire.cli.common import QueriesOption, StoreOption, TimeoutOption, known_queries, notice, open_knowledge_base
-from cofire.cli.output import Format, emit, most_rows
+from cofire.cli.output import Format, emit, most_rows, tell
 from cofire.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def show_query(
     """Print a query file: what it answers, its parameters and columns, its Cypher."""
     from cofire.queries.library import find_query
 
-    typer.echo(find_query(name, known_queries(queries)).source, nl=False)
+    tell(find_query(name, known_queries(queries)).source)
 
 
 @queries.command("run")
@@ -91,7 +91,7 @@ def explain_query(
 
     parameters = parse_parameters(find_query(name, known_queries(queries)), _pairs(param))
     with open_knowledge_base(store, queries=queries) as kb:
-        typer.echo(kb.explain(name, **parameters).rstrip())
+        tell(kb.explain(name, **parameters).rstrip() + "\n")
 
 
 def cypher(

@@ -2,21 +2,66 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class _Cache(FunctionCache):
+    """Keeps what was compiled where that can be kept; a disk that is full stops no count."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with suppress(OSError):
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
 def compiled(function: Function) -> Function:
-    """Compile with numba; a plain decorator so that types survive it."""
-    return cast(Function, numba.njit(nogil=True, cache=True)(function))
+    """Compile with numba; a plain decorator so that types survive it.
+
+    What was compiled is kept beside the code or in the user's cache directory, or where neither can be written (a
+    read-only image, a user without a home) in a temporary directory of the user; else it is compiled in each process.
+    """
+    made: Any = numba.njit(nogil=True)(function)
+    settings: Any = numba.config
+    try:
+        made._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    except RuntimeError:  # numba found no place
+        settings.CACHE_DIR = _temporary()
+        with suppress(RuntimeError):
+            made._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    return cast(Function, made)
+
+
+def _temporary() -> str:
+    """Return a directory under the temporary one that is this user's alone; "" where there is none.
+
+    What lies there is run: a directory that another user made or may write is not taken.
+    """
+    try:
+        place = Path(tempfile.gettempdir()) / f"cofire-numba-{os.geteuid()}"
+        place.mkdir(mode=0o700, exist_ok=True)
+        found = place.lstat()
+    except OSError:
+        return ""
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return str(place) if own else ""
 
 
 def _prefetch(_context: Any, array: Any, index: Any) -> Any:

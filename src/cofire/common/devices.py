@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cofire.common.extras import needed_by
 from cofire.errors import InputError
 
 
@@ -9,13 +10,14 @@ def choose_device(device: str) -> str:
     """Return "cpu" or "cuda" for auto, cpu or cuda.
 
     Raises:
-        InputError: another name, or cuda where torch finds no such device.
+        InputError: another name, torch is not installed, or cuda where torch finds no such device.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device {device} is unknown: give auto, cpu or cuda")
     if device == "cpu":
         return device
-    import torch
+    with needed_by("running a model" if device == "auto" else f"--device {device}"):
+        import torch
 
     if torch.cuda.is_available():
         return "cuda"

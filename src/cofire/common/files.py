@@ -1,20 +1,26 @@
-"""Writing files so that a reader sees all of one or nothing, and hashing them.
+"""Writing files so that a reader sees all of one or nothing, reading and hashing them.
 
 A file is written beside its place, flushed to the disk and renamed. A process that is killed leaves at most a
 `.part` file, or of tensors a `.parts` folder, which the next run overwrites (removes, of a file that several processes
 may write).
+
+pyarrow gets open files and no paths: it takes `run:1/x` for a URL, expands `~`, and has no bytes that are not UTF-8. So
+a path is a path, whatever its name; and what goes wrong in writing is an OSError that names the file (`naming`).
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, Any
 
 from cofire.errors import CaptureError
 
@@ -28,21 +34,57 @@ TENSORS_PART = ".parts"
 """What the folder in which `write_tensors` works has behind the file's name."""
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_RUST = re.compile(r"\(os error (\d+)\)")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path`, which is written inside, in an OSError that names no file.
+
+    Where there is no room it is named in any case: a copy would name what it read, perhaps on another disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and error.errno not in _FULL:
+            raise
+        if error.errno is None:  # numpy's tofile says how much it wrote, and not why no more
+            raise OSError(errno.EIO, f"could not be written whole ({error})", str(path)) from error
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing bytes anew; an OSError inside names it."""
+    with naming(path), path.open("wb") as file:
+        yield file
+
+
+def for_numpy(file: IO[bytes]) -> Any:
+    """Return a file that numpy writes to by `write`, which says why it could not, unlike `tofile`."""
+    return SimpleNamespace(write=file.write)
+
+
 def write_atomically(path: Path, write: Callable[[Path], None], *, shared: bool = False) -> None:
     """Call `write` with a path beside `path`, then flush that file to the disk and rename it to `path`.
 
     `shared`: another process may write the same file at the same time; one of the two stays, whole.
+
+    Raises:
+        OSError: it cannot be written; it names `path`, and leaves nothing there.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
-    write(part)
-    with part.open("rb") as handle:
-        os.fsync(handle.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with naming(path):
+            write(part)
+            to_disk(part)
+            part.replace(path)
+            to_disk(path.parent)
+    except OSError:
+        with suppress(OSError):  # where the name of the file is too long, that of the part is, too
+            part.unlink()
+        raise
 
 
 def from_home(path: str | Path) -> Path:
@@ -77,25 +119,56 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a Parquet file atomically; equal tables give equal bytes."""
     import pyarrow.parquet as pq
 
-    write_atomically(path, lambda part: pq.write_table(table, part, compression="zstd", use_dictionary=False))
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            pq.write_table(table, file, compression="zstd", use_dictionary=False)
+
+    write_atomically(path, write)
+
+
+def read_parquet(path: Path, **how: Any) -> pa.Table:
+    """Read a Parquet file; `how` as pyarrow's `read_table` (columns, schema).
+
+    Raises:
+        ValueError: it is damaged.
+        OSError: the system does not let it be read.
+    """
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as file:
+        try:
+            return pq.read_table(file, **how)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise ValueError(str(error)) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> None:
     """Write a safetensors file atomically; equal tensors give equal bytes."""
     import numpy as np
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     # save_file writes to a file of a random name, which a kill would leave for good, and which its owner alone may
     # read. So it is given a folder of its own, which the next run removes. (save makes two more copies in memory.)
     folder = path.with_name(path.name + TENSORS_PART)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
 
     def write(part: Path) -> None:
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / path.name)
-        (folder / path.name).chmod(folder.stat().st_mode & 0o666)
-        (folder / path.name).replace(part)
-        folder.rmdir()
+        folder.mkdir()
+        try:
+            save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / path.name)
+            (folder / path.name).chmod(folder.stat().st_mode & 0o666)
+            (folder / path.name).replace(part)
+        except SafetensorError as error:
+            # It hides what the system said in its text.
+            said = _RUST.search(str(error))
+            if said is None:
+                raise
+            raise OSError(int(said[1]), os.strerror(int(said[1])), str(path)) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     write_atomically(path, write)
 
@@ -106,7 +179,7 @@ def write_array(path: Path, array: npt.NDArray[np.generic], *, shared: bool = Fa
 
     def write(part: Path) -> None:
         with part.open("wb") as handle:
-            np.save(handle, array)
+            np.save(for_numpy(handle), array)
 
     write_atomically(path, write, shared=shared)
 
@@ -128,6 +201,11 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
     with np.load(path, allow_pickle=False) as saved:
         return {name: saved[name] for name in saved.files}
+
+
+def as_text(path: str | Path) -> str:
+    r"""Return a path as text that can be written down; its bytes that are not UTF-8 become escapes, as in `\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextmanager

@@ -27,10 +27,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cofire.common.arrays import Bools, Floats, Ints
-from cofire.common.files import exclusive, read_arrays, write_arrays, write_parquet
+from cofire.common.files import exclusive, read_arrays, read_parquet, write_arrays, write_parquet
 from cofire.common.progress import StageProgress
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -330,7 +329,7 @@ def _conditionals(
             if len(blocks) > 1 or time.monotonic() - begun > CHECKPOINT_SECONDS:
                 write_parquet(path, part)
         else:
-            part = pq.read_table(path)
+            part = read_parquet(path)
         parts.append(part)
     whole = join_blocks(parts)
     lower = pc.less(whole.column("latent"), whole.column("given"))

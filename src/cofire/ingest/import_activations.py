@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cofire.common.arrays import Array, Ints32, Singles
-from cofire.common.files import exclusive, sha256_of, write_parquet, write_tensors
+from cofire.common.files import as_text, exclusive, sha256_of, write_parquet, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import CaptureDir, write_vocabulary
 from cofire.ingest.capture_dir.layout import SHARDS, TEXT, WEIGHTS, shard_file
@@ -91,10 +91,10 @@ def import_activations(
             hook=hook,
             layer=layer,
             weights_sha256=sha256_of(Path(weights)) if weights is not None else None,
-            source=str(npz),
+            source=as_text(npz),
         ),
         model=ModelInfo(name=model) if model is not None else None,
-        text=TextInfo(sources=[str(npz)], documents=int(document[-1]) + 1, tokens=rows),
+        text=TextInfo(sources=[as_text(npz)], documents=int(document[-1]) + 1, tokens=rows),
         settings={"activations": sha256_of(npz), "residuals": "x" in arrays, "hook": hook, "layer": layer},
         masking=Masking(rule="none: every imported row counts", kept=rows),
     )
@@ -110,7 +110,7 @@ def import_activations(
         if tensors:
             write_tensors(out / WEIGHTS, tensors)
         if tokens is not None:
-            write_tokens(out / TEXT, _documents_with_names(tokens, arrays.get("doc"), document), [str(npz)])
+            write_tokens(out / TEXT, _documents_with_names(tokens, arrays.get("doc"), document), [as_text(npz)])
             if "token_text" in arrays:
                 write_vocabulary(out, {i: TokenText(text) for i, text in enumerate(arrays["token_text"].tolist())})
         for number, start in enumerate(range(0, rows, ROWS_PER_SHARD)):

@@ -6,11 +6,13 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from neo4j.exceptions import AuthError, DriverError, Neo4jError, ServiceUnavailable, SessionExpired
 
 from cofire.errors import CofireError, QueryError, StoreError, TimeLimit, WriteRefused
+from cofire.store.embedded.room import refused
 
 __all__ = ["Duplicate", "LostConnection", "ServerGone", "retried", "translate", "translated"]
 
@@ -86,7 +88,8 @@ def _of_server(error: Neo4jError, location: str, explained: bool) -> CofireError
         return StoreError(f"{location} refuses access: {_short(message)}")
     if code == "Neo.ClientError.Database.DatabaseNotFound":
         return StoreError(f"{location}: {_short(message)}; set NEO4J_DATABASE to one that it has")
-    return StoreError(f"{location}: {_short(message)} ({code})")
+    reason = None if "://" in location else refused(Path(location))
+    return StoreError(reason or f"{location}: {_short(message)} ({code})")
 
 
 def _placed(message: str, explained: bool) -> str:

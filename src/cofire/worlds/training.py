@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cofire.common.arrays import Singles
+from cofire.common.extras import needed_by
 
 if TYPE_CHECKING:
     import torch
@@ -73,9 +74,12 @@ def train_sae(x: Singles, settings: SaeSettings, *, progress: Progress | None = 
         x: float32 [T, d], what the SAE reads.
         settings: how.
         progress: called with (steps done, steps in all).
-    """
-    import torch
 
+    Raises:
+        InputError: torch is not installed.
+    """
+    with needed_by("training an SAE"):
+        import torch
     torch_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -41,7 +41,7 @@ def test_a_table_shows_text_as_it_is_and_says_when_it_was_cut(capsys: pytest.Cap
     emit(frame(), "table", cut=True)
     shown = capsys.readouterr()
     assert "[bold]not markup[/bold]" in shown.out
-    assert "' a'" in shown.out
+    assert '␣a "b"' in shown.out
     assert "the first 2 rows; --limit 0 prints all" in shown.err
 
 

@@ -28,4 +28,4 @@ def test_without_ray_it_says_what_to_install() -> None:
         "from cofire.ingest.pairs.ray_cluster import cluster\nwith cluster(None): pass\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.strip().endswith("InputError: --engine ray needs Ray: pip install 'cofire[ray]'")
+    assert done.stderr.strip().endswith("InputError: --engine ray needs ray: pip install 'cofire[ray]'")

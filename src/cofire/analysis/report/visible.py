@@ -1,4 +1,7 @@
-"""Tokens as a reader can see them: spaces and line ends get a sign, a figure's font gets only what it can draw."""
+"""Tokens as a reader can see them, on a page or in a terminal.
+
+Spaces and line ends get a sign, a figure's font gets only what it can draw.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,17 @@ def visible_token(text: str) -> str:
 def visible_line(text: str) -> str:
     """Return a text as one line: as visible_token, but spaces between words stay spaces."""
     return "".join(c if c == " " else _sign(c) for c in text)
+
+
+def visible_cell(text: str) -> str:
+    """Return a text for one cell of a table: as visible_line, but spaces at its ends become ␣, too; empty text is ∅.
+
+    A mark that would combine with what stands before the cell gets a circle to stand on.
+    """
+    inner = text.strip(" ")
+    before = len(text) - len(text.lstrip(" "))
+    shown = _SIGNS[" "] * before + visible_line(inner) + _SIGNS[" "] * (len(text) - len(inner) - before)
+    return (f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown) or "∅"
 
 
 def drawable(text: str, limit: int) -> str:

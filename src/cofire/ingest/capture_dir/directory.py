@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cofire.common.arrays import Ints32
-from cofire.common.files import sha256_of, unreadable, write_parquet
+from cofire.common.files import read_parquet, sha256_of, unreadable, write_parquet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST, TABLES, TEXT, VOCABULARY, WEIGHTS
 from cofire.ingest.capture_dir.manifest import Manifest
@@ -75,9 +75,6 @@ class CaptureDir:
         Raises:
             CaptureError: the capture stores none, or a shard cannot be read or does not hold what the manifest says.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         if not self.keeps_activations:
             raise CaptureError(
                 f"{self.path} was captured with --no-keep: its activations were not stored; capture again without it"
@@ -85,8 +82,8 @@ class CaptureDir:
         for info in self.manifest.shards[start:stop]:
             path = self.path / info.file
             try:
-                shard = Shard.from_arrow(pq.read_table(path))
-            except (pa.ArrowInvalid, KeyError, OSError) as error:
+                shard = Shard.from_arrow(read_parquet(path))
+            except (ValueError, KeyError, OSError) as error:
                 raise unreadable(path, error) from error
             if shard.rows != info.rows or len(shard.indices) != info.firings:
                 raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
@@ -163,15 +160,12 @@ class CaptureDir:
         }
 
     def _optional(self, name: str) -> pa.Table | None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         path = self.path / name
         if not path.is_file():
             return None
         try:
-            return pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
+            return read_parquet(path)
+        except (ValueError, OSError) as error:
             raise unreadable(path, error) from error
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cofire.common.files import sha256_of, write_parquet, write_text
+from cofire.common.files import read_parquet, sha256_of, write_parquet, write_text
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import MANIFEST, OURS, WORK, table_file
@@ -175,7 +175,8 @@ def check_table(capture: CaptureDir, table: Table) -> Path:
     if sha256_of(path) != info.sha256:
         raise CaptureError(f"{path} is not the file that was recorded; run `cofire {table.maker} {capture.path}` again")
     try:
-        there = set(pq.read_schema(path).names)
+        with path.open("rb") as file:
+            there = set(pq.read_schema(file).names)
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(capture, table, error) from error
     lacking = [column.name for column in table.columns if not column.nullable and column.name not in there]
@@ -193,13 +194,10 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
     Raises:
         CaptureError: see `check_table`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = check_table(capture, table)
     try:
-        return pq.read_table(path, schema=table.arrow_schema())
-    except (pa.ArrowInvalid, OSError) as error:
+        return read_parquet(path, schema=table.arrow_schema())
+    except ValueError as error:
         raise _unreadable(capture, table, error) from error
 
 

@@ -38,7 +38,7 @@ def write_tokens(path: Path, documents: Iterable[TokenisedDocument], sources: li
 
     def write(part: Path) -> None:
         nonlocal count, total
-        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        with part.open("wb") as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
             group: list[TokenisedDocument] = []
             size = 0
 
@@ -69,7 +69,7 @@ def read_tokens(path: Path) -> Iterator[Ints32]:
     """Yield the tokens of each document of `text.parquet` in order, one row group in memory at a time."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with path.open("rb") as opened, pq.ParquetFile(opened) as file:
         for group in range(file.num_row_groups):
             column = file.read_row_group(group, columns=["tokens"]).column("tokens").combine_chunks()
             chunk = column.chunk(0) if hasattr(column, "chunk") else column

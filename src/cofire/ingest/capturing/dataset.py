@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.characters import brief
+from cofire.common.extras import needed_by
 from cofire.common.files import from_home, sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capturing.quiet import quiet
@@ -84,11 +85,8 @@ class DataSet:
         Raises:
             InputError: it cannot be read.
         """
-        try:
-            with quiet():
-                import datasets
-        except ImportError as error:
-            raise InputError(f"--text hf:{self.name} needs the package `datasets`: pip install datasets") from error
+        with needed_by(f"--text hf:{self.name}"), quiet():
+            import datasets
         number = 0
         try:
             with quiet():
@@ -117,8 +115,10 @@ def find_dataset(given: str) -> DataSet:
     """Find what NAME[:SPLIT] names; a directory may have colons in its name. The split is train where none is given.
 
     Raises:
-        InputError: no data set is named.
+        InputError: no data set is named, or the package for them is missing.
     """
+    with needed_by(f"--text hf:{given}"), quiet():  # known before a model is loaded
+        import datasets  # noqa: F401
     parts = given.split(":")
     for count in range(len(parts), 0, -1):
         # The shell leaves a ~ behind "hf:" as it is.

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from cofire.common.arrays import Ints
-from cofire.common.files import from_home, sha256_of
+from cofire.common.extras import needed_by
+from cofire.common.files import as_text, from_home, sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capture_dir.token_bytes import TokenText
@@ -187,7 +188,7 @@ def find_model(model: str | Path) -> ModelInfo:
         raise InputError(f"no model in {path}: it has no config.json; give a directory that save_pretrained made")
     files = sorted({file for pattern in MODEL_FILES for file in path.glob(pattern) if file.is_file()})
     digest = hashlib.sha256("\0".join(f"{file.name}\0{sha256_of(file)}" for file in files).encode()).hexdigest()
-    return ModelInfo(name=path.resolve().name, source=str(model), weights_sha256=digest)
+    return ModelInfo(name=as_text(path.resolve().name), source=as_text(model), weights_sha256=digest)
 
 
 def load_model(
@@ -208,20 +209,18 @@ def load_model(
         processing: the SAE's `model_from_pretrained_kwargs`: which changes of the weights it was trained with.
 
     Raises:
-        InputError: it cannot be loaded, or `processing` asks for what TransformerBridge does not do.
+        InputError: a package is missing, it cannot be loaded, or `processing` asks for what TransformerBridge does
+            not do.
     """
-    try:
-        with quiet():
-            import torch
-            from transformer_lens.model_bridge import TransformerBridge
-            from transformers import AutoTokenizer
-    except ImportError as error:
-        raise InputError(f"running a model needs transformer-lens ({error}): pip install 'cofire[capture]'") from error
+    with needed_by("running a model"), quiet():
+        import torch
+        from transformer_lens.model_bridge import TransformerBridge
+        from transformers import AutoTokenizer
     asked = {key: value for key, value in (processing or {}).items() if value and key not in HARMLESS}
     unknown = sorted(set(asked) - set(PROCESSING))
     if unknown:
         raise InputError(f"the SAE's model was loaded with {unknown[0]}={asked[unknown[0]]!r}, which cofire cannot do")
-    place = str(from_home(model)) if found.weights_sha256 else str(model)
+    place = str(from_home(model).absolute()) if found.weights_sha256 else str(model)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(place)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.arrays import Singles
-from cofire.common.files import from_home, sha256_of, write_tensors
+from cofire.common.extras import needed_by
+from cofire.common.files import as_text, from_home, sha256_of, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import SaeInfo, check_identity
 from cofire.ingest.capturing.quiet import quiet
@@ -181,10 +182,11 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
     and matching pursuit, are left as they are, for folding would change which latents fire.
 
     Raises:
-        InputError: sae-lens cannot load it; its class, normalization or metadata are of a kind that cannot be captured.
+        InputError: a package is missing; sae-lens cannot load it; its class, normalization or metadata are of a kind
+            that cannot be captured.
     """
-    import torch
-
+    with needed_by("loading SAEs"):
+        import torch
     module = _load(source, device)
     config = module.cfg
     architecture = config.architecture()
@@ -227,7 +229,7 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
         normalize_activations=config.normalize_activations,
         apply_b_dec_to_input=bool(config.apply_b_dec_to_input),
         rescale_acts_by_decoder_norm=bool(getattr(config, "rescale_acts_by_decoder_norm", False)),
-        source=str(source.directory) if source.directory else f"sae-lens:{source.spec}",
+        source=as_text(source.directory) if source.directory else f"sae-lens:{source.spec}",
         metadata=metadata,
     )
     known = replace(source, weights_sha256=weights_hash, config_sha256=config_hash, metadata=metadata)
@@ -237,12 +239,9 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
 
 def _load(source: SaeSource, device: str) -> Any:
     where = f"in {source.directory}" if source.directory else "from the registry of sae-lens"
-    try:
-        with quiet():
-            from sae_lens import SAE
-            from safetensors import SafetensorError
-    except ImportError as error:
-        raise InputError(f"loading SAEs needs sae-lens ({error}): pip install 'cofire[capture]'") from error
+    with needed_by("loading SAEs"), quiet():
+        from sae_lens import SAE
+        from safetensors import SafetensorError
     if source.directory and source.files is None:
         architecture = json.loads((source.directory / CONFIG).read_text(encoding="utf-8")).get(
             "architecture", "standard"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from cofire.common.characters import brief, sound
-from cofire.common.files import sha256_of
+from cofire.common.files import as_text, sha256_of
 from cofire.errors import InputError
 from cofire.ingest.capturing.dataset import DataSet, find_dataset
 from cofire.ingest.capturing.pieces import numbered, pieces, pieces_of
@@ -95,9 +95,10 @@ def open_text(text: str | Path, field: str = "text") -> TextSource:
     """Find the files of `text` (see the module), without reading them.
 
     Raises:
-        InputError: there is no such file or directory, it is of another kind, or it holds no text files.
+        InputError: there is no such file or directory, it is of another kind, or it holds no text files; a dataset
+            is named and the package for them is missing.
     """
-    name = str(text)
+    name = as_text(text)
     if not name.strip():
         raise InputError(f"no text named: give {KINDS}")
     if sound(field) != field:
@@ -108,11 +109,11 @@ def open_text(text: str | Path, field: str = "text") -> TextSource:
     if path.is_file():
         if not path.name.endswith(SUFFIXES):
             raise InputError(f"text {path} is of an unknown kind: give {KINDS}")
-        return TextSource(name, ((path.name, path),), None, field)
+        return TextSource(name, ((as_text(path.name), path),), None, field)
     if not path.is_dir():
         raise InputError(f"no text at {name}: give {KINDS}")
     found = sorted(
-        (inside.relative_to(path).as_posix(), inside)
+        (as_text(inside.relative_to(path)), inside)
         for inside in path.rglob("*")
         if inside.name.endswith(SUFFIXES) and not inside.name.startswith(".") and inside.is_file()
     )

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cofire.common.arrays import Ints, Ints32
-from cofire.common.files import write_parquet, write_text
+from cofire.common.files import read_parquet, write_array, write_parquet, write_text
 from cofire.common.progress import Progress
 from cofire.ingest.edges.expected import ONE, expected_joint
 from cofire.ingest.edges.significance import poisson_tail
@@ -51,7 +50,7 @@ class Candidates:
 
     def column(self, name: str) -> npt.NDArray[np.generic]:
         """Return one column of all pairs."""
-        return np.concatenate([pq.read_table(f, columns=[name]).column(0).to_numpy() for f in self.files])
+        return np.concatenate([read_parquet(f, columns=[name]).column(0).to_numpy() for f in self.files])
 
 
 def candidates(count: Callable[[], tuple[Tally, Tally | None]], least: int, work: Path, tell: Progress) -> Candidates:
@@ -74,7 +73,7 @@ def candidates(count: Callable[[], tuple[Tally, Tally | None]], least: int, work
             tell(stop, n)
         everything.close()
         if clear is not None:
-            np.save(work / _CLEAR, clear.firing_count)
+            write_array(work / _CLEAR, clear.firing_count)
             clear.close()
         write_text(done, json.dumps({"files": names, "co_fired": co_fired}))
     found = json.loads(done.read_text(encoding="utf-8"))

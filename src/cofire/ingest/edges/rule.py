@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cofire.common.arrays import Array, Bools, Floats, Ints, Singles
+from cofire.common.files import read_parquet
 from cofire.ingest.edges.candidates import Candidates
 from cofire.ingest.edges.measures import pair_measures
 from cofire.ingest.edges.settings import EdgeRule
@@ -77,7 +77,7 @@ def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tup
     totals = {f"pairs_{step}": 0 for step in STEPS}
     at = 0
     for file in found.files:
-        read = pq.read_table(file)
+        read = read_parquet(file)
         columns: dict[str, Array] = {name: read.column(name).to_numpy() for name in read.column_names}
         size = read.num_rows
         columns |= {f"{family}q": q[family][at : at + size] for family in families}

@@ -11,13 +11,15 @@ from collections.abc import Callable
 import numpy as np
 
 from cofire.common.arrays import Floats, Ints, Ints32, Singles
+from cofire.common.extras import needed_by
 from cofire.ingest.latents.bins import BINS, Histograms, aligned_bins, fine_bins
 
 
 def fine_histograms(threshold: Floats, high: Floats, device: str = "cpu") -> Histograms:
     """Return empty histograms by `fine_bins` between float64 [N] `threshold` and `high`, counted on `device`."""
     if device != "cpu":
-        from cofire.ingest.latents.histograms_cuda import FineHistograms
+        with needed_by(f"--device {device}"):
+            from cofire.ingest.latents.histograms_cuda import FineHistograms
 
         return FineHistograms(threshold, high, device)
 
@@ -30,7 +32,8 @@ def fine_histograms(threshold: Floats, high: Floats, device: str = "cpu") -> His
 def aligned_histograms(threshold: Floats, mu: Floats, device: str = "cpu") -> Histograms:
     """Return empty histograms by `aligned_bins`, counted on `device`; latents whose mu is NaN are left out."""
     if device != "cpu":
-        from cofire.ingest.latents.histograms_cuda import AlignedHistograms
+        with needed_by(f"--device {device}"):
+            from cofire.ingest.latents.histograms_cuda import AlignedHistograms
 
         return AlignedHistograms(threshold, mu, device)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cofire.common.arrays import Array, Ints, Ints32
+from cofire.common.files import naming
 from cofire.errors import CaptureError
 
 FORMAT = 1
@@ -66,7 +67,7 @@ class RowReader:
 
 def write_pairs(path: Path, n_latents: int, tokens: int, blocks: Iterable[PairBlock]) -> None:
     """Write a saved counter, block by block; not atomically."""
-    with zipfile.ZipFile(path, "w") as file:
+    with naming(path), zipfile.ZipFile(path, "w") as file:
         _write_array(file, "header", np.array([FORMAT, n_latents, tokens], np.int64))
         for block in blocks:
             name = f"{block.start}-{block.stop}"

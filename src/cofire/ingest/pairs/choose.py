@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cofire.common.extras import needed_by
 from cofire.ingest.pairs.blocks import SavedPairs
 from cofire.ingest.pairs.counter import PairCounter
 
@@ -21,7 +22,8 @@ def pair_counter(n_latents: int, *, memory: int, work: Path, device: str = "cpu"
         from cofire.ingest.pairs.cpu import CpuPairCounter
 
         return CpuPairCounter(n_latents, memory, work)
-    from cofire.ingest.pairs.cuda import CudaPairCounter
+    with needed_by(f"--device {device}"):
+        from cofire.ingest.pairs.cuda import CudaPairCounter
 
     counter: PairCounter = CudaPairCounter(n_latents, memory=memory, work=work, device=device)
     return counter

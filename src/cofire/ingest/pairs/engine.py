@@ -23,12 +23,16 @@ class Engine:
         """Check what can be told without connecting.
 
         Raises:
-            InputError: there is no such device, or an address is given without Ray.
+            InputError: there is no such device, a package is missing, or an address is given without Ray.
         """
         if self.device == "cuda":
             from cofire.common.devices import choose_device
 
             choose_device(self.device)
+        if self.engine == "ray":
+            from cofire.ingest.pairs.ray_cluster import check_ray
+
+            check_ray()
         if self.engine == "local" and self.address is not None:
             raise InputError("--address is of a Ray cluster: give --engine ray too, or leave it out")
 
@@ -37,7 +41,7 @@ class Engine:
         """Be connected while inside, so that several captures share one connection.
 
         Raises:
-            InputError: see `check`; or Ray is not installed.
+            InputError: see `check`.
             StoreError: the cluster cannot be reached.
         """
         self.check()

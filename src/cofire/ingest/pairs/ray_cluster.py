@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cofire.common.extras import needed_by
 from cofire.errors import InputError, StoreError
 
 RETRIES = 3
@@ -35,6 +36,17 @@ ENVIRONMENT = {
 """How Ray is set before it is imported."""
 
 
+def check_ray() -> None:
+    """Import Ray, set as above.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    os.environ.update(ENVIRONMENT)
+    with needed_by("--engine ray", "ray"):
+        import ray  # noqa: F401
+
+
 @contextmanager
 def cluster(address: str | None) -> Iterator[None]:
     """Connect this process to a Ray cluster, and disconnect it in the end.
@@ -50,13 +62,9 @@ def cluster(address: str | None) -> Iterator[None]:
         InputError: Ray is not installed, or the address is none.
         StoreError: no cluster could be reached at the address, or none be started.
     """
-    os.environ.update(ENVIRONMENT)
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise InputError("--engine ray needs Ray: pip install 'cofire[ray]'") from None
+    check_ray()
+    import ray
+
     if address is not None and address != "auto":
         _knock(address)
     if ray.is_initialized():

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.common.arrays import Ints32
-from cofire.common.files import sha256_of
+from cofire.common.files import sha256_of, writing
 from cofire.errors import CaptureError, CofireError, InputError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import MANIFEST
@@ -214,7 +214,8 @@ def _unpacked(state: State, folder: Path, memory: int) -> Tally:
     for name, data in state.items():
         path = folder / "saved" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        data.tofile(path)
+        with writing(path) as file:
+            file.write(data.data)
     counted = Tally.load(folder / "saved", memory=memory, work=folder)
     shutil.rmtree(folder / "saved")
     return counted

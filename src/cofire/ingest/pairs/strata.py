@@ -21,7 +21,7 @@ import numpy as np
 
 from cofire.common.arrays import Array, Ints, Ints32
 from cofire.common.compiled import compiled
-from cofire.common.files import write_atomically
+from cofire.common.files import for_numpy, write_atomically, writing
 from cofire.errors import CaptureError, InputError
 
 MAX_TOKENS = 2**33
@@ -243,13 +243,13 @@ class StratumCounter:
         self._runs_made += 1
         end = 0
         with ExitStack() as stack:
-            files = [stack.enter_context(path.open("wb")) for path in paths]
-            np.zeros(1, np.int64).tofile(files[2])
+            files = [stack.enter_context(writing(path)) for path in paths]
+            files[2].write(np.zeros(1, np.int64).data)
             for chunk in chunks:
                 arrays: list[Array] = list(chunk.arrays())
                 arrays[2] = chunk.indptr[1:] + end
                 for file, array in zip(files, arrays, strict=True):
-                    array.tofile(file)
+                    file.write(np.ascontiguousarray(array).data)
                 end += int(chunk.indptr[-1])
         kinds = (np.int64, np.int64, np.int64, np.int32, np.int32)
         # An empty file cannot be mapped.
@@ -337,7 +337,7 @@ def _summed(parts: list[Strata], n_latents: int) -> Strata:
 
 
 def _write(handle: IO[bytes], array: Array) -> None:
-    np.lib.format.write_array(handle, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(for_numpy(handle), np.ascontiguousarray(array), allow_pickle=False)
 
 
 def _read(handle: IO[bytes]) -> Array:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cofire.common.arrays import Bools, Ints, Ints32
-from cofire.common.files import to_disk
+from cofire.common.files import to_disk, write_array
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.shard import Shard
@@ -109,8 +109,7 @@ class Tally:
     def save(self, folder: Path) -> None:
         """Write it into a new directory."""
         folder.mkdir(parents=True)
-        np.save(folder / "firing_count.npy", self.firing_count)
-        to_disk(folder / "firing_count.npy")
+        write_array(folder / "firing_count.npy", self.firing_count)
         self.pairs.save(folder / "pairs")
         self.strata.save(folder / "strata")
         to_disk(folder)

@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cofire.common.files import naming
+
 __all__ = [
     "being_filled",
     "damage",
@@ -70,7 +72,8 @@ def put_in_place(directory: Path) -> None:
 @contextmanager
 def filling(directory: Path) -> Iterator[None]:
     """Tell others while inside that this process fills a new database: they wait for it, however long it takes."""
-    (directory / _FILLING).write_text(str(os.getpid()), encoding="ascii")
+    with naming(directory):
+        (directory / _FILLING).write_text(str(os.getpid()), encoding="ascii")
     try:
         yield
     finally:
@@ -118,7 +121,8 @@ def record_files(directory: Path) -> None:
     if (directory / _UNCOUNTED).exists():
         return
     new = directory / (_RECORD + ".new")
-    new.write_text(json.dumps(_sizes(directory), indent=1) + "\n", encoding="utf-8")
+    with naming(directory):
+        new.write_text(json.dumps(_sizes(directory), indent=1) + "\n", encoding="utf-8")
     new.replace(directory / _RECORD)
 
 

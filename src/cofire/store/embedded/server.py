@@ -32,6 +32,8 @@ from typing import TypedDict
 
 from cofire.errors import StoreBusy, StoreError
 from cofire.store.embedded.database_files import being_filled, damage, distrust, settle, trust
+from cofire.store.embedded.room import LOG as _LOG
+from cofire.store.embedded.room import refused
 from cofire.store.embedded.server_child import OWNER_FILE
 
 __all__ = ["OPEN_SECONDS", "EmbeddedServer"]
@@ -43,9 +45,9 @@ _JAVA = "-XX:+UseParallelGC"
 _FORMAT = 1
 _MARKER = "store.json"
 _LOCK = "lock"
-_LOG = "server.log"
 _LOG_BYTES = 1_000_000
 _STOP_SECONDS = 25.0
+_LOOK_SECONDS = 5.0
 
 
 def java_environment() -> dict[str, str]:
@@ -176,6 +178,8 @@ class EmbeddedServer:
 
     def lost(self) -> str:
         """One line for the user when the server has gone away while it was used."""
+        if reason := refused(self.directory):
+            return reason
         if self.owned:
             log = self.directory / _LOG
             return f"the server of {self._shown} has ended unexpectedly; see {log} and run the command again"
@@ -241,7 +245,7 @@ class EmbeddedServer:
         self._child = child
         try:
             request = {"password": password, "create": self._create}
-            answer = _ask(child, json.dumps(request), deadline - time.monotonic())
+            answer = _ask(child, json.dumps(request), deadline, self.directory)
         except BaseException:
             child.kill()
             self.stop()
@@ -249,12 +253,16 @@ class EmbeddedServer:
         if answer is None:
             child.kill()
             self.stop()
+            if reason := refused(self.directory):
+                raise StoreError(reason)
             raise StoreError(
                 f"{self._shown} did not open within {OPEN_SECONDS:.0f} s and may be damaged (see {log}); "
                 f"make it anew with `cofire rebuild CAPTURE... --store {self._shown}`"
             )
         if "port" not in answer:
             self.stop()
+            if reason := refused(self.directory):
+                raise StoreError(reason)
             raise StoreError(f"{self._shown} does not open: {answer.get('error', 'its server ended')} (see {log})")
         return Address(port=int(str(answer["port"])), password=password)
 
@@ -310,8 +318,12 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _ask(child: subprocess.Popen[bytes], request: str, seconds: float) -> dict[str, object] | None:
-    """Send one line and wait for the line that answers it: {} if the child ends without one, None if it is late."""
+def _ask(child: subprocess.Popen[bytes], request: str, deadline: float, directory: Path) -> dict[str, object] | None:
+    """Send one line and wait for the line that answers it.
+
+    Returns {} if the child ends without one; None if it is late, or never will say one as the system has refused it
+    something.
+    """
     assert child.stdin is not None  # noqa: S101 - both are pipes
     assert child.stdout is not None  # noqa: S101
     try:
@@ -319,9 +331,9 @@ def _ask(child: subprocess.Popen[bytes], request: str, seconds: float) -> dict[s
         child.stdin.flush()
     except BrokenPipeError:
         return {}
-    ready, _, _ = select.select([child.stdout], [], [], max(seconds, 0.0))
-    if not ready:
-        return None
+    while not select.select([child.stdout], [], [], min(max(deadline - time.monotonic(), 0.0), _LOOK_SECONDS))[0]:
+        if time.monotonic() > deadline or refused(directory):
+            return None
     line = child.stdout.readline()
     return dict(json.loads(line)) if line else {}
 

@@ -12,6 +12,7 @@ directory that holds such a list, and nothing but what it lists, is ever replace
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
-from cofire.common.files import write_text
+from cofire.common.files import naming, write_text
 from cofire.errors import InputError
 from cofire.schema.nodes import SAE
 from cofire.store.export.formats import CsvWriter, Format, GraphmlWriter, ParquetWriter, Writer
@@ -32,6 +33,7 @@ __all__ = ["Format", "capture_rows", "export", "store_rows"]
 
 MANIFEST = "export.json"
 MANIFEST_VERSION = 1
+_LONG = 200
 LEFT_BY_IMPORT = "import.report"
 """What neo4j-admin writes into the directory in which it runs."""
 
@@ -56,7 +58,7 @@ def export(rows: Callable[[], Iterable[Slice]], out: str | Path, format: Format,
     """
     if format not in get_args(Format):
         raise InputError(f"unknown format {format}; give one of {', '.join(get_args(Format))}")
-    place = Path(out).expanduser().resolve()
+    place = Path(out).resolve()
     if not place.name:
         raise InputError(f"{place} cannot be replaced by an export; give a directory in it")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +68,10 @@ def export(rows: Callable[[], Iterable[Slice]], out: str | Path, format: Format,
             old.rename(place)  # a run was killed between its last two steps
         _refuse_to_overwrite(place, force=force)
         with _work_directory(place) as work:
-            counts, saes = _write_whole(rows, work, format)
-            files = sorted(path.name for path in work.iterdir())
-            _flush(work)
+            with naming(place):
+                counts, saes = _write_whole(rows, work, format)
+                files = sorted(path.name for path in work.iterdir())
+                _flush(work)
             record = {
                 "cofire_export": MANIFEST_VERSION, "format": format, "schema_version": VERSION, "saes": saes,
                 "rows": counts, "files": files,
@@ -148,7 +151,10 @@ def _listed(place: Path) -> set[str]:
 
 
 def _beside(place: Path, what: str) -> Path:
-    return place.with_name(f".{place.name}.cofire-export-{what}")
+    name = place.name
+    if len(os.fsencode(name)) > _LONG:  # a name of 255 bytes has no room for what is put to it
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return place.with_name(f".{name}.cofire-export-{what}")
 
 
 @contextmanager
@@ -160,7 +166,11 @@ def _alone(place: Path) -> Iterator[None]:
     """
     lock = _beside(place, "lock")
     while True:
-        with lock.open("a") as file:
+        try:
+            opened = lock.open("a")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(place)) from error  # the name that the user knows
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

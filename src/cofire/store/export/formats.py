@@ -13,8 +13,9 @@ import json
 import re
 import shutil
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from cofire.schema.base import Node, Property, Relationship
@@ -98,13 +99,15 @@ class TableWriter(Writer):
 
     def __init__(self, folder: Path) -> None:
         self._writers: dict[str, Any] = {}
+        self._files: list[IO[bytes]] = []
         super().__init__(folder)
 
     def _open(self, kind: Kind) -> None:
         import pyarrow as pa
 
         schema = pa.schema([(p.name, self._type(p)) for p in columns(kind)])
-        self._writers[sort_name(kind)] = self._writer(self.folder / f"{sort_name(kind)}{self.suffix}", schema)
+        self._files.append((self.folder / f"{sort_name(kind)}{self.suffix}").open("wb"))
+        self._writers[sort_name(kind)] = self._writer(self._files[-1], schema)
 
     def _append(self, kind: Kind, rows: list[Row]) -> None:
         self._writers[sort_name(kind)].write_table(self._table(kind, rows))
@@ -120,15 +123,17 @@ class TableWriter(Writer):
 
     def close(self) -> None:
         """Finish all files."""
-        for writer in self._writers.values():
-            writer.close()
+        for opened in (*self._writers.values(), *self._files):
+            opened.close()
 
     def abandon(self) -> None:
         """Close the files as they are."""
-        self.close()
+        for opened in (*self._writers.values(), *self._files):
+            with suppress(OSError):  # the disk may be full
+                opened.close()
 
     @abstractmethod
-    def _writer(self, path: Path, schema: Any) -> Any: ...
+    def _writer(self, file: IO[bytes], schema: Any) -> Any: ...
 
     def _type(self, prop: Property) -> Any:
         """The Arrow type of a column; lists are text in CSV."""
@@ -144,10 +149,10 @@ class CsvWriter(TableWriter):
 
     suffix = ".csv"
 
-    def _writer(self, path: Path, schema: Any) -> Any:
+    def _writer(self, file: IO[bytes], schema: Any) -> Any:
         import pyarrow.csv as pc
 
-        return pc.CSVWriter(path, schema)
+        return pc.CSVWriter(file, schema)
 
 
 class ParquetWriter(TableWriter):
@@ -155,10 +160,10 @@ class ParquetWriter(TableWriter):
 
     suffix = ".parquet"
 
-    def _writer(self, path: Path, schema: Any) -> Any:
+    def _writer(self, file: IO[bytes], schema: Any) -> Any:
         import pyarrow.parquet as pq
 
-        return pq.ParquetWriter(path, schema, compression="zstd")
+        return pq.ParquetWriter(file, schema, compression="zstd")
 
     def _type(self, prop: Property) -> Any:
         return _arrow(prop.type)
@@ -228,8 +233,9 @@ class GraphmlWriter(Writer):
 
     def abandon(self) -> None:
         """Close the files as they are."""
-        self._edges.close()
-        self._nodes.close()
+        for opened in (self._edges, self._nodes):
+            with suppress(OSError):  # the disk may be full
+                opened.close()
 
 
 def _xml_type(types: set[str]) -> str:

@@ -8,7 +8,7 @@ for no list at all. `schema.cypher`, run on the new database, turns these two ba
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cofire.errors import InputError
 from cofire.schema.base import Node, Property
@@ -68,10 +68,10 @@ class Neo4jAdminWriter(TableWriter):
         self._multiline: set[str] = set()
         super().__init__(folder)
 
-    def _writer(self, path: Path, schema: Any) -> Any:
+    def _writer(self, file: IO[bytes], schema: Any) -> Any:
         import pyarrow.csv as pc
 
-        return pc.CSVWriter(path, schema, write_options=pc.WriteOptions(include_header=False))
+        return pc.CSVWriter(file, schema, write_options=pc.WriteOptions(include_header=False))
 
     def _open(self, kind: Kind) -> None:
         super()._open(kind)

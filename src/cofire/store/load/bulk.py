@@ -27,6 +27,7 @@ from cofire.schema.nodes import NODES, SAE, SCHEMA_VERSION
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
 from cofire.store.embedded.database_files import DATABASE, filling, new_database, put_in_place
+from cofire.store.embedded.room import refused
 from cofire.store.embedded.server import java_environment
 from cofire.store.plan.section import LoadPlan, Section, slices
 from cofire.store.plan.shared_nodes import SharedNodes
@@ -239,6 +240,8 @@ def _answer(stdout: IO[bytes], directory: Path) -> dict[str, Any]:
     line = stdout.readline()
     answer = dict(json.loads(line)) if line else {"error": "its process ended"}
     if "error" in answer:
+        if reason := refused(directory):
+            raise StoreError(reason)
         log = directory / "server.log"
         raise StoreError(f"loading into {os.fspath(directory)} failed: {answer['error']} (see {log}); run it again")
     return answer

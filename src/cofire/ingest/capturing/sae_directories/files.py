@@ -15,6 +15,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+from cofire.common.extras import needed_by
 from cofire.errors import InputError
 from cofire.ingest.capturing.quiet import quiet
 
@@ -206,14 +207,11 @@ def _check_k(files: SaeFiles, raw: dict[str, Any], config: dict[str, Any]) -> No
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the tensors of a file. Nothing in a file is ever run: a .pt may hold tensors alone."""
-    try:
-        with quiet():
-            import numpy as np
-            import torch
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-    except ImportError as error:
-        raise InputError(f"loading SAEs needs sae-lens ({error}): pip install 'cofire[capture]'") from error
+    with needed_by("loading SAEs"), quiet():
+        import numpy as np
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
     found: Any
     try:
         if path.suffix == ".safetensors":

@@ -84,6 +84,17 @@ def test_a_text_too_long_for_an_index_is_refused_before_anything_is_written(
     assert not (tmp_path / "export").exists()
 
 
+def test_so_is_a_name_and_a_list_that_a_manifest_brings(too_long: CaptureDir) -> None:
+    manifest = too_long.manifest
+    manifest.text.sources = [f"/data/part-{i:06d}.jsonl" for i in range(300_000)]
+    with pytest.raises(InputError, match=r"Capture test/a/b/capture has 8,4.* bytes; 8,388,608 are the most"):
+        load_plan(too_long)
+    assert manifest.model is not None
+    manifest.model.name = "x" * 10_240
+    with pytest.raises(InputError, match=r"the name of Model x+\.\.\. has 10,240 bytes"):
+        load_plan(too_long)
+
+
 def synthetic(texts: list[list[str]]) -> LoadPlan:
     """Latents with these tokens, and a context of each."""
 

@@ -72,9 +72,7 @@ def test_each_sae_has_the_texts_of_its_own_vocabulary(loaded: Store, captures: d
         assert {(row[0], row[3]) for row in rows} == {
             (f"test/{sae}", (OTHERS if sae == "second" else LETTERS).index(text)) for sae in saes
         }
-
-
-def test_saes_share_tokens_where_they_have_one_vocabulary(loaded: Store) -> None:
+    # They share tokens where they have one vocabulary.
     both = library()["tokens_in_both_saes"]
     assert len(both(loaded, sae_a="test/first", sae_b="test/third").rows) == len(LETTERS)  # two names of one model
     assert both(loaded, sae_a="test/first", sae_b="test/second").rows == []

@@ -98,7 +98,7 @@ class KnowledgeBase:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._store.__exit__(kind, error, trace)
 
     def __reduce__(self) -> NoReturn:
         # What a process pool sends to its workers. It would have to hold the password.

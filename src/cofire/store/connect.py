@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from neo4j import (
@@ -79,8 +80,10 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close(hurried=kind is KeyboardInterrupt)
 
     def connect(self) -> None:
         """Connect, if that has not been done; every method does so. The embedded server is started here.

@@ -22,6 +22,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -151,6 +152,22 @@ class EmbeddedServer:
         if child.stdout is not None:
             child.stdout.close()
 
+    def leave(self, seconds: float) -> None:
+        """Tell the child to end, and wait no longer than that for it: it ends by itself, as when this process dies."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if child.stdin is not None:
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+        if child.stdout is not None:
+            child.stdout.close()
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            if not sys.is_finalizing():
+                threading.Thread(target=child.wait, daemon=True, name="cofire-left-server").start()
+
     @contextmanager
     def alone(self) -> Iterator[tuple[Path, int] | None]:
         """Stop the server and keep everybody else out while the body runs; `start` may be called again afterwards.
@@ -195,9 +212,7 @@ class EmbeddedServer:
 
     def __del__(self) -> None:
         # Nobody can ask any more. Popen alone would keep the pipe, and with it the server, until this process ends.
-        if self._child is not None and self._child.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._child.stdin.close()
+        self.leave(0.0)
 
     def _try_lock(self) -> int | None:
         try:

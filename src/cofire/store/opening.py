@@ -60,6 +60,6 @@ def open_store(
                 check_counts(store)
                 embedded.counted()
     except BaseException as error:
-        store.__exit__(type(error), error, None)
+        store.close(hurried=isinstance(error, KeyboardInterrupt))
         raise
     return store

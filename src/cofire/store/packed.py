@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 _HEAD = 5
 """Bytes that say what a text, list or map is and how long, at most."""
 _NUMBER = 9
+_NUMBERS, _LISTS = (int, float), (list, tuple)  # a union would be made anew for each value
 
 
 def packed_size(value: Any) -> int:
     """Return the bytes that PackStream, Bolt's encoding, needs for a value at most.
+
+    Cost: some 50 ns for each value inside.
 
     Args:
         value: None, a bool, number, text or bytes, or a list, tuple or dict of such, nested in any way. A text counts
             by its UTF-8 length, arrays and tables of NumPy and pandas as the lists that the driver makes of them.
             Anything else (a date) counts as 64 bytes.
     """
-    size, waiting = 0, [value]
+    size = 0
+    waiting: list[Iterable[Any]] = [(value,)]
     while waiting:
-        found = waiting.pop()
-        if isinstance(found, str):
-            # Three bytes for a lone surrogate, as for its neighbours; that it cannot be sent is another matter.
-            size += _HEAD + (len(found) if found.isascii() else len(found.encode("utf-8", "surrogatepass")))
-        elif found is None or isinstance(found, bool):
-            size += 1
-        elif isinstance(found, int | float):
-            size += _NUMBER
-        elif isinstance(found, bytes | bytearray):
-            size += _HEAD + len(found)
-        elif isinstance(found, dict):
-            size += _HEAD
-            waiting.extend(found)
-            waiting.extend(found.values())
-        elif isinstance(found, list | tuple):
-            size += _HEAD
-            waiting.extend(found)
-        elif hasattr(found, "tolist"):
-            waiting.append(found.tolist())
-        elif hasattr(found, "to_dict"):
-            waiting.append(found.to_dict("list"))
-        else:
-            size += 64
+        for found in waiting.pop():
+            kind = type(found)  # most are plain numbers, and this is a third of the time that isinstance takes
+            if kind is float or kind is int or isinstance(found, _NUMBERS):
+                size += _NUMBER
+            elif isinstance(found, str):
+                # Three bytes for a lone surrogate, as for its neighbours; that it cannot be sent is another matter.
+                size += _HEAD + (len(found) if found.isascii() else len(found.encode("utf-8", "surrogatepass")))
+            elif found is None:
+                size += 1
+            elif isinstance(found, _LISTS):
+                size += _HEAD
+                waiting.append(found)
+            elif isinstance(found, dict):
+                size += _HEAD
+                waiting += [found.keys(), found.values()]
+            elif isinstance(found, bytes | bytearray):
+                size += _HEAD + len(found)
+            elif hasattr(found, "tolist"):
+                waiting.append((found.tolist(),))
+            elif hasattr(found, "to_dict"):
+                waiting.append((found.to_dict("list"),))
+            else:
+                size += 64
     return size
+
+
+def fitting(rows: list[list[Any]], size: int) -> list[list[Any]]:
+    """Return the first of the rows, as many as pack into `size` bytes, but one at least."""
+    for number, row in enumerate(rows):
+        size -= packed_size(row)
+        if size < 0:
+            return rows[: max(number, 1)]
+    return rows

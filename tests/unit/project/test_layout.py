@@ -45,8 +45,8 @@ ORDER = {
         {"analyze"},
     ],
     "cofire.store": [
-        {"plan", "lexer", "values", "embedded", "faults"},
-        {"guard", "results"},
+        {"plan", "lexer", "values", "embedded", "faults", "calls", "packed", "place"},
+        {"guard", "results", "connection"},
         {"connect"},
         {"versions"},
         {"opening"},

@@ -108,6 +108,8 @@ class EmbeddedServer:
             if lock is not None:
                 try:
                     return self._spawn(lock, time.monotonic() + OPEN_SECONDS)
+                except OSError as error:
+                    raise self._unusable(error) from error
                 finally:
                     _let_go(lock)
             address = self._running()
@@ -218,7 +220,7 @@ class EmbeddedServer:
         try:
             file = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StoreError(f"the store {self._shown} cannot be used: {error.strerror or error}") from error
+            raise self._unusable(error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -226,6 +228,10 @@ class EmbeddedServer:
             return None
         _LOCKS.add(file)
         return file
+
+    def _unusable(self, error: OSError) -> StoreError:
+        where = f" ({error.filename})" if error.filename else ""
+        return StoreError(f"the store {self._shown} cannot be used: {error.strerror or error}{where}")
 
     def _spawn(self, lock: int, deadline: float) -> Address:
         """Start a child that takes over the locked file."""

@@ -8,12 +8,10 @@ import gc
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,36 +20,11 @@ import pytest
 from cofire import KnowledgeBase
 from cofire.errors import InputError, StoreError
 from cofire.store import Store, open_store
-from processes import ended
+from processes import ended, forked
 from servers import one_line
 
 ONE = "MATCH (n:X {i: $i}) RETURN n.uid"
 MANY = "UNWIND range(1, $n) AS i RETURN i"
-
-
-def forked(work: Callable[[], str]) -> Callable[[], str]:
-    """Run `work` in a forked process; returns what waits for the text that it gives, or for its error's."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        said = "nothing"
-        try:
-            signal.alarm(60)
-            said = work()
-        except BaseException as error:  # noqa: BLE001 - told by the parent
-            said = f"{type(error).__name__}: {error}"
-        finally:
-            os.write(writer, said.encode())
-            os._exit(0)  # whatever pytest would do at the end is the parent's
-    os.close(writer)
-
-    def answer() -> str:
-        with os.fdopen(reader) as file:
-            said = file.read()
-        os.waitpid(pid, 0)
-        return said or "hung: killed after 60 s"
-
-    return answer
 
 
 @pytest.fixture

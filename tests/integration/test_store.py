@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
 from cofire.errors import QueryError, StoreError, TimeLimit, WriteRefused
 from cofire.store import Store, open_store
 from cypher_texts import READING, WRITING
+from processes import forked
 from servers import SLOW, count, free_port, one_line
 
 VALUES = {
@@ -298,6 +303,27 @@ def test_a_store_is_not_made_where_something_else_is(tmp_path):
             open_store(tmp_path / name, create=True)
         one_line(caught)
     assert [p.name for p in (tmp_path / "other").iterdir()] == ["file"]
+
+
+def test_a_store_of_somebody_else_is_one_line(embedded_dir):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # tmp_path lies where another user cannot look
+        place = Path(shutil.copytree(embedded_dir, Path(folder) / "store"))
+        for path in [place, *place.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+
+        def work() -> str:
+            if os.geteuid() == 0:
+                os.seteuid(65534)
+            open_store(place).close()
+            return "opened"
+
+        said = forked(work)()
+        (place / "lock").chmod(0o666)
+        said_later = forked(work)()
+        place.chmod(0o755)
+    assert said == f"StoreError: the store {place} cannot be used: Permission denied ({place / 'lock'})"
+    assert said_later.startswith(f"StoreError: the store {place} cannot be used: Permission denied ({place}/")
 
 
 @pytest.mark.parametrize("marker", ['{"format": 99, "engine": "arcadedb"}', "{", '{"format": 1}', "[]"])

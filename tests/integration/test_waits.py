@@ -16,15 +16,22 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from builders import make_capture, random_arrays
 from cofire import KnowledgeBase
+from cofire.analysis.analyses import analysis_settings
+from cofire.analysis.analyze import analyze
 from cofire.errors import QueryError, StoreBusy, StoreError, TimeLimit
+from cofire.ingest.count import CountSettings, count
 from cofire.store import Store, open_store, opening
+from cofire.store.load import write
 from cofire.store.packed import packed_size
+from cofire.store.plan.plan import load_plan
 from cofire.store.results import MOST_BYTES
+from processes import ended
 from servers import Neo4jServer, Relay, one_line
 
 LIMIT = 0.4
-SOON = 4.0
+SOON = 5.0
 """Well below what any wait of the driver or of cofire takes by itself; a busy machine needs some of it."""
 
 
@@ -60,10 +67,10 @@ def falling(store: Store, request: pytest.FixtureRequest) -> Iterator[Falling]:
 
 
 @contextlib.contextmanager
-def soon() -> Iterator[None]:
+def soon(seconds: float = SOON) -> Iterator[None]:
     begun = time.monotonic()
     yield
-    assert time.monotonic() - begun < SOON
+    assert time.monotonic() - begun < seconds
 
 
 @contextlib.contextmanager
@@ -76,7 +83,7 @@ def interrupted(seconds: float = 0.2) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        with soon(), pytest.raises(KeyboardInterrupt):
+        with soon(seconds + SOON), pytest.raises(KeyboardInterrupt):
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -158,6 +165,44 @@ def test_what_other_threads_wait_for_is_cut(falling: Falling) -> None:
         assert [(type(error), "was interrupted" in str(error)) for error in said] == [(StoreError, True)] * 2
         # It had been sent nothing: the transaction had not begun when the server fell silent.
         assert kb.cypher("MATCH (n:NeverWritten) RETURN count(n) AS n")["n"].tolist() == [0]
+
+
+def test_ctrl_c_ends_a_load_whose_server_falls_silent(
+    falling: Falling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Neo4j two threads write; each waits for an answer. The same load goes on afterwards."""
+    monkeypatch.setattr(write, "BATCH_ROWS", 50)
+    capture = make_capture(tmp_path / "one", random_arrays(3, n_latents=40), sae_id="one")
+    count(capture, CountSettings(edges="all"))
+    analyze(capture, analysis_settings(resolution=1.0, seed=0, rewires=3))
+    plan = load_plan(capture)
+
+    silent_since: list[float] = []
+
+    def progress(done: int, _total: int) -> None:
+        if done > 20 and not silent_since:
+            falling.silence()
+            silent_since.append(time.monotonic())
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+
+    with falling.kb() as kb:
+        with interrupted(60.0):
+            write.load_sae(kb._store, plan, progress=progress)
+        assert time.monotonic() - silent_since[0] < SOON
+        falling.speak()
+        assert write.load_sae(kb._store, plan) == "resumed"
+        assert kb.cypher("MATCH (l:Latent) RETURN count(l) AS n")["n"].tolist() == [40]
+
+
+def test_ctrl_c_leaves_an_own_server_that_does_not_stop(embedded_dir: Path) -> None:
+    """It ends by itself when it can, as when this process had died."""
+    opened = open_store(embedded_dir)
+    pid = int(json.loads((embedded_dir / "owner.json").read_text())["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    with interrupted(), opened as store:
+        store.write([("CREATE (:NeverWritten)", {})])
+    os.kill(pid, signal.SIGCONT)
+    assert ended(pid)
 
 
 def test_closing_does_not_wait_for_a_silent_server(falling: Falling) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -73,3 +74,28 @@ def kill_child(parents: set[int], title: str) -> int | None:
                 return pid
             os.kill(pid, signal.SIGCONT)
     return None
+
+
+def forked(work: Callable[[], str]) -> Callable[[], str]:
+    """Run `work` in a forked process; returns what waits for the text that it gives, or for its error's."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        said = "nothing"
+        try:
+            signal.alarm(60)
+            said = work()
+        except BaseException as error:  # noqa: BLE001 - told by the parent
+            said = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(writer, said.encode())
+            os._exit(0)  # whatever pytest would do at the end is the parent's
+    os.close(writer)
+
+    def answer() -> str:
+        with os.fdopen(reader) as file:
+            said = file.read()
+        os.waitpid(pid, 0)
+        return said or "hung: killed after 60 s"
+
+    return answer

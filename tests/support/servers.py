@@ -72,7 +72,9 @@ class Relay:
             while data := source.recv(65536):
                 self._speaks.wait()
                 target.sendall(data)
-            target.shutdown(socket.SHUT_RDWR)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 def free_port() -> int:

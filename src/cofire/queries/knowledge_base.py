@@ -98,7 +98,8 @@ class KnowledgeBase:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # After Ctrl-C nobody waits for a server to stop.
+        self._store.close(hurried=kind is KeyboardInterrupt)
 
     def __reduce__(self) -> NoReturn:
         # What a process pool sends to its workers. It would have to hold the password.

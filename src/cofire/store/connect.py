@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from neo4j import (
@@ -79,8 +80,10 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(hurried=kind is KeyboardInterrupt)
 
     def connect(self) -> None:
         """Connect, if that has not been done; every method does so. The embedded server is started here.
@@ -90,9 +93,13 @@ class Store:
         """
         self._connection.driver()
 
-    def close(self) -> None:
-        """Let go of the server; an embedded one that this process started is stopped. May be called twice."""
-        self._connection.close()
+    def close(self, *, hurried: bool = False) -> None:
+        """Let go of the server; an embedded one that this process started is stopped. May be called twice.
+
+        Args:
+            hurried: do not wait until it has stopped.
+        """
+        self._connection.close(hurried=hurried)
 
     def interrupt(self) -> None:
         """Cut every call that is under way, in whichever thread: each raises StoreError at once."""

@@ -23,6 +23,8 @@ __all__ = ["Connection"]
 
 _ANSWER_SECONDS = 30.0
 """How long a server may take to let us in."""
+_HURRIED_SECONDS = 1.5
+"""What an embedded server has to stop in good order after Ctrl-C; then it is left to it."""
 
 
 class Connection:
@@ -137,13 +139,19 @@ class Connection:
     def _was_closed(self) -> str:
         return f"{self.location} was closed here and cannot be asked any more; open it again"
 
-    def close(self) -> None:
-        """Let go of the server; an embedded one that this process started is stopped. May be called twice."""
+    def close(self, *, hurried: bool = False) -> None:
+        """Let go of the server; an embedded one that this process started is stopped. May be called twice.
+
+        Args:
+            hurried: do not wait until it has stopped.
+        """
         self._closed = True
         driver, self._driver = self._driver, None
         if driver is not None:
             hang_up(driver)
-        if self._embedded is not None:
+        if self._embedded is not None and hurried:
+            self._embedded.leave(_HURRIED_SECONDS)
+        elif self._embedded is not None:
             self._embedded.stop()
 
     @contextmanager

@@ -59,7 +59,7 @@ def open_store(
             if embedded is not None and embedded.unsure:
                 check_counts(store)
                 embedded.counted()
-    except BaseException:
-        store.close()
+    except BaseException as error:
+        store.close(hurried=isinstance(error, KeyboardInterrupt))
         raise
     return store

@@ -37,8 +37,8 @@ def named_store(name: str) -> Path | str:
     """
     if not name.strip():
         raise InputError(
-            f"--store is empty: give a directory, or {_USUAL} (so are COFIRE_STORE or `store` in cofire.toml, "
-            "where they were meant)"
+            f"--store is empty: give a directory, or {_USUAL} (an empty COFIRE_STORE, or an empty `store` in "
+            "cofire.toml, counts as given)"
         )
     if "\0" in name:
         raise InputError(f"the store {_shown(name)} has a NUL character in it: give a directory, or {_USUAL}")

@@ -46,8 +46,8 @@ ORDER = {
     ],
     "cofire.store": [
         {"packed", "latent_texts"},
-        {"plan", "lexer", "values", "embedded", "faults"},
-        {"guard", "results"},
+        {"plan", "lexer", "values", "embedded", "faults", "calls", "place"},
+        {"guard", "results", "connection"},
         {"connect"},
         {"migrations"},
         {"versions"},

@@ -30,7 +30,7 @@ class StandIn:
         self.answer = Rows(("x",), [])
         self.asked: list[str] = []
 
-    def guard(self, text: str, parameters: Mapping[str, Any] | None = None) -> None:
+    def guard(self, text: str, parameters: Mapping[str, Any] | None = None, timeout: float | None = None) -> None:
         check(text, unicode_escapes=False)
 
     def read(self, text: str, parameters: Mapping[str, Any] | None = None, timeout: float | None = None) -> Rows:
@@ -50,7 +50,7 @@ class StandIn:
         rows = self.read(text, parameters, timeout)
         return ((rows.columns, row) for row in rows.rows)
 
-    def close(self) -> None:
+    def close(self, *, hurried: bool = False) -> None:
         """Nothing is held."""
 
 

@@ -22,6 +22,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -109,6 +110,8 @@ class EmbeddedServer:
             if lock is not None:
                 try:
                     return self._spawn(lock, time.monotonic() + OPEN_SECONDS)
+                except OSError as error:
+                    raise self._unusable(error) from error
                 finally:
                     _let_go(lock)
             address = self._running()
@@ -152,6 +155,22 @@ class EmbeddedServer:
             child.wait()
         if child.stdout is not None:
             child.stdout.close()
+
+    def leave(self, seconds: float) -> None:
+        """Tell the child to end, and wait no longer than that for it: it ends by itself, as when this process dies."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if child.stdin is not None:
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+        if child.stdout is not None:
+            child.stdout.close()
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            if not sys.is_finalizing():
+                threading.Thread(target=child.wait, daemon=True, name="cofire-left-server").start()
 
     @contextmanager
     def alone(self) -> Iterator[tuple[Path, int] | None]:
@@ -199,15 +218,13 @@ class EmbeddedServer:
 
     def __del__(self) -> None:
         # Nobody can ask any more. Popen alone would keep the pipe, and with it the server, until this process ends.
-        if self._child is not None and self._child.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._child.stdin.close()
+        self.leave(0.0)
 
     def _try_lock(self) -> int | None:
         try:
             file = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StoreError(f"the store {self._shown} cannot be used: {error.strerror or error}") from error
+            raise self._unusable(error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -215,6 +232,10 @@ class EmbeddedServer:
             return None
         _LOCKS.add(file)
         return file
+
+    def _unusable(self, error: OSError) -> StoreError:
+        where = f" ({error.filename})" if error.filename else ""
+        return StoreError(f"the store {self._shown} cannot be used: {error.strerror or error}{where}")
 
     def _spawn(self, lock: int, deadline: float) -> Address:
         """Start a child that takes over the locked file."""

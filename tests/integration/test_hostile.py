@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 
 from builders import arrays_of, make_capture, random_arrays
 from cofire import KnowledgeBase
+from cofire.analysis.report.visible import visible_cell
 from cofire.cli import run as run_cofire
 from cofire.errors import CofireError, InputError, QueryError, WriteRefused
 from cofire.ingest.import_activations import import_activations
@@ -31,6 +33,7 @@ from cofire.store import Store
 from cofire.store.load.write import delete_sae
 from graphs import dump_graph, wipe
 from hostile_inputs import ESCAPED, EXTREMES, LONGEST, NUMBERS, STATEMENTS, TEXTS, TOO_LARGE, TYPED
+from terminals import terminal, text_of
 
 SAE, OTHER = "test/a/b", "test/a/c"
 UNKNOWN = "nosuchthing"
@@ -207,7 +210,7 @@ def test_values_in_cypher_stay_values(target: Target) -> None:
                 target.kb.cypher("RETURN $v AS v", v=text)
             continue
         given: dict[str, Any] = {"v": text, "list": [text], "map": {"key": text}}
-        asked = "RETURN $v AS v, $list AS list, $map AS map, $v + $v = $v AS none"
+        asked = f"UNWIND $texts AS text RETURN text, [text] AS list, text + 'x' AS more, '{SAE}' AS sae, 123456789 AS n"
         assert target.kb.cypher(asked, **given).iloc[0].tolist() == [text, [text], {"key": text}, False]
         assert [row["v"] for row in target.kb.iter("RETURN $v AS v", v=text)] == [text]
         assert target.kb.cypher("MATCH (n:Latent {uid: $v}) RETURN n.uid", v=text).empty
@@ -319,6 +322,31 @@ def test_texts_as_the_store(target: Target, tmp_path: Path, capsys: pytest.Captu
             KnowledgeBase(text)
         one_line(str(caught.value))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_texts_on_a_terminal(target: Target, columns: int) -> None:
+    """No control byte, nothing missing: each text under its name, with a number that is whole and the uid beside it."""
+    texts = [text for text in TYPED if len(text) < 200]
+    asked = (
+        "UNWIND $texts AS text RETURN text, size(text) AS size, [text] AS list, '" + SAE + "' AS sae, 123456789 AS n"
+    )
+    given = ["-p", f"texts={json.dumps(texts)}", "--limit", "0", "--store", target.store.location]
+    shown: dict[str, str] = {}
+    for form in ("table", "csv", "json"):
+        with (
+            terminal(columns) as (file, got),
+            open(file, "w", encoding="utf-8", closefd=False) as stdout,
+            redirect_stdout(stdout),
+        ):
+            assert run_cofire(["cypher", asked, *given, "--format", form]) == 0
+        shown[form] = text_of(got)
+        assert shown[form].replace("\n", "").isprintable()
+    lines = shown["table"].split("\n")
+    assert lines.count(f"sae: {SAE}") == lines.count("n: 123456789") == len(texts)
+    for text in texts:
+        assert f"text: {visible_cell(text)}" in lines
+    assert [row["text"] for row in json.loads(shown["json"])] == texts
 
 
 # --- names that become uids ---

@@ -12,7 +12,16 @@ CLI_HEADER = """\
 Data goes to stdout, progress and notices to stderr. `--store` is a directory (the embedded engine) or a `bolt://`,
 `neo4j://` or `neo4j+s://` URL; without it `COFIRE_STORE`, then `store` in `cofire.toml`, then `./cofire-store`.
 Credentials come from NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE. An SAE is named RELEASE:SAE_ID where sae-lens
-loads it, and by its uid, RELEASE/SAE_ID, where it is looked up in a store.
+loads it, and by its uid, RELEASE/SAE_ID, where it is looked up in a store. A path is taken as it stands, whatever it
+looks like (`run:1`, `~`): only the shell expands a `~` or a pattern. One that begins with a dash goes behind `--`, or
+behind the `=` of its option.
+
+**Rows.** A table is printed where it fits the terminal (160 columns in a file or pipe); else each row is `name: value`
+lines with an empty line between rows, and only lists are broken or, beyond 120 characters, cut with the number of items
+left out. Text is shown so that it can be seen and does not act on the terminal: ␣ for a space at an end (in a list, for
+each), ⏎ ⇥ ↵ for line feed, tab and carriage return, U+200B for a character without a shape, ∅ for an empty text; - is a
+missing value. CSV and JSON are exact, and UTF-8 whatever the locale; only on a terminal are such characters shown as
+JSON's escapes (`\\u001b`). Parquet does not go to a terminal.
 
 | exit code | meaning |
 |---|---|

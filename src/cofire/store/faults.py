@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from neo4j.exceptions import AuthError, DriverError, Neo4jError, ServiceUnavailable, SessionExpired
 
+from cofire.common.room import refused
 from cofire.errors import CofireError, QueryError, StoreError, TimeLimit, WriteRefused
-from cofire.store.embedded.room import refused
 
 __all__ = ["Duplicate", "LostConnection", "ServerGone", "retried", "translate", "translated"]
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builders import arrays_of
+from terminals import terminal, text_of
 
 COFIRE = Path(sys.executable).with_name("cofire")
 SAID = "naïve 日本 \U0001f642 \x1b[31mred\u202e"
@@ -92,21 +89,9 @@ def test_the_working_directory_is_gone(queries: Path, acts: Path) -> None:
 
 def on_a_terminal(columns: int, *arguments: str) -> tuple[int, str]:
     """Run cofire on a terminal of so many columns; returns its exit code and what the terminal got."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    process = subprocess.Popen([COFIRE, *arguments], stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    got = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        got += part
-    os.close(ours)
-    return process.wait(), got.decode().replace("\r\n", "\n")
+    with terminal(columns) as (file, got):
+        code = subprocess.run([COFIRE, *arguments], stdin=file, stdout=file, stderr=file, check=False).returncode
+    return code, text_of(got)
 
 
 def test_a_terminal(queries: Path) -> None:

@@ -31,10 +31,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
+from cofire.common.room import LOG as _LOG
+from cofire.common.room import refused
 from cofire.errors import StoreBusy, StoreError
 from cofire.store.embedded.database_files import being_filled, damage, distrust, settle, trust
-from cofire.store.embedded.room import LOG as _LOG
-from cofire.store.embedded.room import refused
 from cofire.store.embedded.server_child import OWNER_FILE
 
 __all__ = ["OPEN_SECONDS", "EmbeddedServer"]

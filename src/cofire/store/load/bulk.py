@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cofire.common.progress import Progress
+from cofire.common.room import refused
 from cofire.errors import StoreError
 from cofire.schema.base import Node, PropertyType, Relationship
 from cofire.schema.cypher import ddl
@@ -27,7 +28,6 @@ from cofire.schema.nodes import NODES, SAE, SCHEMA_VERSION
 from cofire.schema.relationships import RELATIONSHIPS
 from cofire.store.connect import Store
 from cofire.store.embedded.database_files import DATABASE, filling, new_database, put_in_place
-from cofire.store.embedded.room import refused
 from cofire.store.embedded.server import java_environment
 from cofire.store.plan.section import LoadPlan, Section, slices
 from cofire.store.plan.shared_nodes import SharedNodes

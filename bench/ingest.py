@@ -48,10 +48,10 @@ from machine import load_of_others, machine, markdown, spread
 
 from cofire.analysis.analyze import analyze
 from cofire.common.arrays import Bools
+from cofire.common.quiet import quiet
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import table_infos
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.text import open_text
 from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 from cofire.ingest.count import count

@@ -18,8 +18,8 @@ import numpy as np
 from machine import ROOT
 
 from cofire.common.arrays import Ints
+from cofire.common.quiet import quiet
 from cofire.ingest.capturing.model import LanguageModel, find_model, load_model
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.saes import LoadedSae, find_sae, load_sae
 
 DEMO_TEXT = ROOT / "examples" / "smollm2" / "austen.jsonl.gz"

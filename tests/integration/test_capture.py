@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cofire.common.quiet import quiet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import MANIFEST
 from cofire.ingest.capture_dir.manifest import Manifest
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.text import open_text
 from differing import differing, files_of
 from reference import Reference, assert_capture_equals_encode, load_sae, rows_of

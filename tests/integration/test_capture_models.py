@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from cofire.common.quiet import quiet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.manifest import Manifest, ModelInfo
 from cofire.ingest.capturing.checks import same_model
 from cofire.ingest.capturing.model import find_model, load_model
-from cofire.ingest.capturing.quiet import quiet
 from differing import differing, files_of
 from reference import load_sae, rows_of
 from tiny_models import HOOK, VOCABULARY, save_model, save_sae

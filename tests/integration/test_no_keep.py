@@ -13,12 +13,12 @@ from numpy.testing import assert_array_equal
 
 from cofire.analysis.report.sae_page import write_report
 from cofire.cli import run
+from cofire.common.quiet import quiet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.manifest import Manifest
 from cofire.ingest.capturing import checkpoints
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.running_counts import ABSENT, load_tally
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.edges.expected import expected_joint

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 import sae_directories as saved
+from cofire.common.quiet import quiet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture import capture
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.saes import LoadedSae, find_sae, load_sae
 from reference import rows_of
 from sae_directories import K, Raw

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cofire.common.quiet import quiet
 from cofire.ingest.capture_dir.directory import CaptureDir
-from cofire.ingest.capturing.quiet import quiet
 
 # Float noise between one window and a batch, in units of the activation.
 RELATIVE, ABSOLUTE = 1e-4, 2e-3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cofire.ingest.capturing.quiet import quiet
+from cofire.common.quiet import quiet
 
 WIDTH, POSITIONS, BYTES = 16, 64, 256
 SPECIAL = ["<s>", "</s>", "<pad>"]

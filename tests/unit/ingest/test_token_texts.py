@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from cofire.common.quiet import quiet
 from cofire.ingest.capture_dir.token_bytes import TokenBytes, TokenText
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.token_texts import token_texts
 from tokenizers_made import KINDS, byte_level, documents, sentence_piece, word_piece
 

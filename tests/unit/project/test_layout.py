@@ -131,7 +131,7 @@ def test_no_folder_imports_itself_by_way_of_others() -> None:
 
 
 # Endings of files and folders beside a database, and the settings file.
-NO_MODULES = {"cofire.new", "cofire.old", "cofire.ready", "cofire.toml"}
+NO_MODULES = {"cofire.json", "cofire.new", "cofire.old", "cofire.ready", "cofire.toml"}
 DOTTED = re.compile(r"\bcofire(?:\.(?!__)[A-Za-z_]\w*)+")
 
 

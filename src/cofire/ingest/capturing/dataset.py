@@ -15,8 +15,8 @@ from typing import Any
 from cofire.common.characters import brief
 from cofire.common.extras import needed_by
 from cofire.common.files import from_home, sha256_of
+from cofire.common.quiet import quiet
 from cofire.errors import InputError
-from cofire.ingest.capturing.quiet import quiet
 
 __all__ = ["DataSet", "find_dataset"]
 

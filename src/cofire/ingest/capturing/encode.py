@@ -18,11 +18,11 @@ import numpy as np
 
 from cofire.common.arrays import Bools, Ints, Ints32, Singles
 from cofire.common.csr import pick_rows
+from cofire.common.quiet import quiet
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.residuals import sampled
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.ingest.capturing.model import LanguageModel
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.saes import LoadedSae
 from cofire.ingest.capturing.windows import Window
 

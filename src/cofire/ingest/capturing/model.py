@@ -13,10 +13,10 @@ import numpy as np
 from cofire.common.arrays import Ints
 from cofire.common.extras import needed_by
 from cofire.common.files import as_text, from_home, sha256_of
+from cofire.common.quiet import quiet
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capture_dir.token_bytes import TokenText
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.token_texts import token_texts
 
 __all__ = ["LanguageModel", "find_model", "load_model"]

@@ -18,9 +18,9 @@ from typing import Any
 from cofire.common.arrays import Singles
 from cofire.common.extras import needed_by
 from cofire.common.files import as_text, from_home, sha256_of, write_tensors
+from cofire.common.quiet import quiet
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import SaeInfo, check_identity
-from cofire.ingest.capturing.quiet import quiet
 from cofire.ingest.capturing.sae_directories.describe import describe
 from cofire.ingest.capturing.sae_directories.files import SaeFiles, convert
 

@@ -16,8 +16,8 @@ from pickle import UnpicklingError
 from typing import Any
 
 from cofire.common.extras import needed_by
+from cofire.common.quiet import quiet
 from cofire.errors import InputError
-from cofire.ingest.capturing.quiet import quiet
 
 OWN = "cofire.json"
 """A user's file beside the SAE: what the library's files do not say (or say wrongly), any of SAID."""

@@ -16,6 +16,9 @@ ROUND = int(os.environ.get("COFIRE_TEST_ROUND", "0"))
 WORLDS = int(os.environ.get("COFIRE_TEST_WORLDS", "8"))
 """Random graphs that both stores and the oracle are asked of."""
 
+INPUTS = int(os.environ.get("COFIRE_TEST_INPUTS", "20"))
+"""Odd command lines and files."""
+
 
 def seed_of(number: int) -> int:
     """A test's own seed in this round."""

@@ -25,6 +25,8 @@ PRELOAD = [
     "cofire.pipeline",
     "leidenalg",
     "pandas",
+    "cofire.cli.app",
+    "cofire.queries.knowledge_base",
 ]
 
 

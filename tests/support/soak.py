@@ -64,6 +64,12 @@ PARTS = {
         6,
         {"COFIRE_TEST_WORLDS": "12"},
     ),
+    "inputs": Part(
+        "300 odd command lines and files",
+        ("tests/integration/test_inputs.py",),
+        10,
+        {"COFIRE_TEST_INPUTS": "30"},
+    ),
     "examples": Part(
         "new examples of every property (hypothesis)",
         ("tests/unit", "tests/integration/test_counts_in_store.py", "-k", "not browser"),

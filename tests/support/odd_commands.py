@@ -84,8 +84,20 @@ CYPHER = [
     *("SHOW INDEXES",),
 ]  # fmt: skip
 
-# A store made at these places would be right.
-MAKES = ("new", "empty", "nothing/new", "nowhere")
+# No store can be made at these.
+NEVER = (
+    "",
+    " ",
+    "\n",
+    "file",
+    "folder",
+    "file/x",
+    "capture",
+    "capture/tables",
+    "capture/manifest.json",
+    "/dev/null",
+    "/proc",
+)
 STORES = [
     *("", " ", "file", "folder", "file/x", "nowhere", "nothing", "empty", "capture", "capture/tables"),
     *("capture/manifest.json",),

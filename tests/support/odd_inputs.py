@@ -28,7 +28,7 @@ from odd_imports import (
 )
 from odd_values import EITHER, RIGHT, WORDS, WRONG, any_number, changed_json, damaged, encoded
 from odd_world import RELEASE, UID, World
-from watched import Case
+from watched import ANY, Case
 
 # --- captures ---
 
@@ -212,13 +212,16 @@ def store_names(draw: Draw) -> Case:
         ["report", "--sae", UID, "--out", "out"],
         ["motifs", "--all", "--kind", "star"],
     ]
-    if name not in odd_commands.MAKES:
-        commands += [["ingest", "capture"]]
+    commands += [["ingest", "capture"]]
     command = draw.chance.choice(commands)
     at = len(command) - 2 if command[0] == "delete" else len(command)
     arguments = [*command[:at], f"--store={name}", *command[at:]]
-    tables = (draw.work / "capture" / "tables",) if command[0] == "ingest" else ()
-    return draw.case(f"{command[0]} --store={name!a}", arguments, frozenset({2, 3}), resumes=tables)
+    made = command[0] == "ingest" and "://" not in name and name not in odd_commands.NEVER
+    writes = (draw.work / "capture" / "tables",) if command[0] == "ingest" else ()
+    return draw.case(
+        f"{command[0]} --store={name!a}", arguments, ANY if made else frozenset({2, 3}),
+        writes=(*writes, draw.work / name), resumes=writes, keeps=(draw.work / "folder/mine.txt", draw.work / "file"),
+    )  # fmt: skip
 
 
 def deleted(draw: Draw) -> Case:

@@ -57,6 +57,17 @@ MOTIFS: dict[str, Chosen] = {
     "--limit": any_number,
     "--at": _of("test/a/b/0", "test/a/b/4", "test/a/b/99", "test/a/b/-1", "test/a/b/", "/0", *WORDS),
 }  # fmt: skip
+CAPTURE: dict[str, Chosen] = {
+    "--tokens": any_number,
+    "--context": any_number,
+    "--batch": any_number,
+    "--device": _of("cpu", "auto", "", "cuda:99", "CPU"),
+    "--dtype": _of("float32", "bfloat16", "float16", "float64", ""),
+    "--text-field": _text,
+    "--norm-factor": any_number,
+    "--residual-share": any_number,
+    "--memory": lambda chance: chance.choice([*SIZES, *NUMBERS]),
+}
 EXPORTS = ["neo4j-admin", "parquet", "graphml", "csv"]
 
 VALUES = ["[1, null]", '{"a": {"b": []}}', "1e400", "[[[]]]", '"\\ud800"', "9223372036854775808", "-0.0", '[1, "a"]']

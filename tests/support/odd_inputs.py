@@ -15,6 +15,7 @@ from typing import Any
 import odd_commands
 from cofire.queries.library import library
 from hostile_inputs import STATEMENTS, TYPED
+from odd_captures import capture_models, capture_names, capture_numbers, capture_paths, capture_texts
 from odd_draw import Draw, options
 from odd_imports import (
     import_arrays,
@@ -316,6 +317,7 @@ def named(draw: Draw) -> Case:
     return draw.case(f"{command[1]} {name[:40]!a}", [*command, *folder, *store, "--", name], frozenset({0, 2, 4}))
 
 
+# The first twenty are those of the suite: each command once, and what starts a server of its own is not among them.
 KINDS: tuple[Callable[[Draw], Case], ...] = (
     import_paths,
     import_arrays,
@@ -324,30 +326,35 @@ KINDS: tuple[Callable[[Draw], Case], ...] = (
     capture_damaged,
     cypher,
     toml,
-    store_names,
+    capture_texts,
     environment,
     import_places,
-    import_weights,
+    store_names,
     motifs,
     export_paths,
     count_paths,
     import_names,
     words,
-    import_inputs,
+    deleted,
     count_numbers,
     named,
-    capture_arguments,
-    import_damaged,
-    deleted,
     reports,
+    import_inputs,
+    import_damaged,
+    capture_arguments,
     analyze_numbers,
     streams,
     ingested,
+    import_weights,
     capture_damaged,
+    capture_paths,
+    capture_numbers,
+    capture_names,
+    capture_models,
     import_arrays,
     query_run,
     cypher,
-)  # fmt: skip
+)
 
 
 def case_of(number: int, world: World, place: Path) -> Case:

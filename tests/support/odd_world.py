@@ -15,6 +15,8 @@ from cofire.ingest.count import CountSettings, count
 from cofire.pipeline import ingest
 from cofire.settings import load_settings
 from cofire.store import Store
+from jobs import fork_server
+from tiny_models import save_model, save_sae
 
 RELEASE, SAE_ID = "test", "a/b"
 UID = f"{RELEASE}/{SAE_ID}"
@@ -33,6 +35,8 @@ class World:
         store: where a store is that holds it; commands may read it.
         clusters: the uids of its clusters.
         shared: what libraries keep from run to run.
+        model: a language model of random weights.
+        sae: an SAE for it.
     """
 
     arrays: dict[str, Any]
@@ -42,6 +46,13 @@ class World:
     store: str
     clusters: tuple[str, ...]
     shared: Path
+    model: Path
+    sae: Path
+
+
+def _save(folder: str) -> None:
+    save_model(Path(folder, "model"))
+    save_sae(Path(folder, "sae"))
 
 
 def weights() -> dict[str, Any]:
@@ -58,6 +69,9 @@ def weights() -> dict[str, Any]:
 
 def make_world(folder: Path, store: Store) -> World:
     """Make them in a folder; the store must be empty."""
+    # Not in this process: it needs torch, which the fork server has.
+    models = fork_server().Process(target=_save, args=(str(folder),))
+    models.start()
     arrays = random_arrays(3, tokens=300, n_latents=LATENTS)
     imported = make_capture(folder / "imported", arrays, release=RELEASE, sae_id=SAE_ID)
     analysed = make_capture(folder / "analysed", arrays, release=RELEASE, sae_id=SAE_ID)
@@ -67,6 +81,8 @@ def make_world(folder: Path, store: Store) -> World:
     clusters = store.read("MATCH (c:Cluster) RETURN c.uid ORDER BY c.uid").rows
     shared = folder / "shared"
     shared.mkdir()
+    models.join()
+    assert models.exitcode == 0
     return World(
         arrays,
         folder / "imported" / "acts.npz",
@@ -75,4 +91,6 @@ def make_world(folder: Path, store: Store) -> World:
         store.location,
         tuple(uid for (uid,) in clusters),
         shared,
+        folder / "model",
+        folder / "sae",
     )

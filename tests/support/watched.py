@@ -220,8 +220,8 @@ def _cofire(arguments: list[str], environment: dict[str, str], place: str) -> No
         file = os.open(f"{place}/{name}", os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
-    sys.stdout = io.TextIOWrapper(io.FileIO(1, "wb"), "utf-8", "strict", write_through=False)
-    sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb"), "utf-8", "backslashreplace", line_buffering=True)
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), "utf-8", "strict")
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
     sys.argv = ["cofire", *arguments]
     if "huggingface_hub.constants" in sys.modules:
         sys.modules["huggingface_hub.constants"].HF_HUB_OFFLINE = True  # it was read when the module was imported

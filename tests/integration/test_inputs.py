@@ -1,7 +1,7 @@
 """Odd command lines and files: each is done or ends in one line, in bounded time and memory, and leaves nothing.
 
 What must hold is in `watched.faults`; how a case is made from its number, in `odd_inputs`. The suite tries the first
-numbers, `scripts/soak inputs` hundreds. One alone: COFIRE_TEST_INPUT=NUMBER, this file.
+numbers, `scripts/soak inputs` hundreds. Some alone: COFIRE_TEST_INPUT=NUMBER,NUMBER, this file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from odd_world import World, make_world
 from watched import Case, Limits, faults, run, tree
 
 ALONE = os.environ.get("COFIRE_TEST_INPUT")
-NUMBERS = [int(ALONE)] if ALONE else range(ROUND * INPUTS, (ROUND + 1) * INPUTS)
+NUMBERS = [*map(int, ALONE.split(","))] if ALONE else range(ROUND * INPUTS, (ROUND + 1) * INPUTS)
 
 
 @pytest.fixture(scope="module")

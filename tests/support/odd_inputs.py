@@ -79,7 +79,7 @@ def capture_damaged(draw: Draw) -> Case:
     tables = (place / "tables",)
     return draw.case(
         f"{command[0]} where {file.relative_to(place)} is damaged", command, frozenset({0, 2, 3}),
-        writes=(*tables, draw.work / "out"), resumes=tables if command[0] == "ingest" else (),
+        writes=(*tables, draw.work / "out"), resumes=tables,
     )  # fmt: skip
 
 
@@ -237,7 +237,9 @@ def ingested(draw: Draw) -> Case:
     shutil.copytree(draw.world.analysed, made)
     command = draw.chance.choice([["ingest", "--edges=all"], ["rebuild"]])
     return draw.case(
-        f"{command[0]} {made.name!a} into {place.name!a}", [*command, f"--store={given}", capture], RIGHT,
+        f"{command[0]} {made.name!a} into {place.name!a}", [*command, f"--store={given}", capture],
+        # A store's name goes into lines and settings, from which a break or blanks would be lost.
+        EITHER if "\n" in given or given != given.strip() else RIGHT,
         writes=(place, made / "tables"),
     )  # fmt: skip
 

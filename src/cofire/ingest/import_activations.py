@@ -5,7 +5,9 @@ The arrays are those of docs/import.md. Nothing is masked: every row counts.
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +39,13 @@ ROWS_PER_SHARD = 65_536
 REQUIRED = ("indptr", "indices", "values", "n_latents")
 OPTIONAL = ("doc", "token", "token_text", "x")
 TENSORS = ("W_dec", "W_enc", "b_enc", "b_dec", "threshold")
+# What NumPy and zipfile raise. The last two rows: for entries that are encrypted, packed in another way, or of an
+# impossible size; for headers that are no Python.
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, ArithmeticError, MemoryError),
+    *(SyntaxError, TypeError, LookupError, tokenize.TokenError),
+)
 
 
 def import_activations(
@@ -147,12 +156,16 @@ def _read_npz(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the npz of activations")
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} is a single array, not an npz; save it with numpy.savez")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} is a single array, not an npz; save it with numpy.savez")
+        with loaded:
             arrays = {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} cannot be read as npz ({error}); save it with numpy.savez, no objects") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy gives the bytes of an entry that is none
+            raise InputError(f"{path}: {name} is no array; save it with numpy.savez")
     missing = [name for name in REQUIRED if name not in arrays]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(REQUIRED)}")
@@ -191,6 +204,7 @@ def _check_rows(path: Path, arrays: dict[str, Array]) -> int:
         raise InputError(f"{path}: {len(indices)} indices but {len(values)} values; they must pair up")
     if int(indptr[-1]) != len(indices):
         raise InputError(f"{path}: indptr ends at {indptr[-1]} but there are {len(indices)} indices; they must agree")
+    indptr = indptr.astype(np.int64)  # it may have been unsigned, and is within the indices
     outside = np.flatnonzero((indices < 0) | (indices >= n_latents))
     if len(outside):
         raise InputError(

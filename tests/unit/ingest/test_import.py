@@ -15,6 +15,7 @@ from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.import_activations import import_activations
 from cofire.schema.base import LONGEST_TEXT
+from odd_values import CHANGES, FILES, saved
 
 
 def good() -> dict[str, Any]:
@@ -171,6 +172,26 @@ def test_files_that_are_none(tmp_path: Path, content: bytes | None) -> None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"no such file|cannot be read as npz"):
         import_activations(path, tmp_path / "out", release="r", sae_id="s")
+
+
+ODD: dict[str, tuple[Callable[[dict[str, Any]], bytes], frozenset[int]]] = {
+    **{title: (make, may) for title, make, may in FILES},
+    **{title: (lambda a, change_of=change_of: saved(change_of(a)), may) for title, change_of, may in CHANGES},
+}
+
+
+@pytest.mark.parametrize("title", ODD)
+def test_odd_files(tmp_path: Path, title: str) -> None:
+    """Those of `scripts/soak inputs`: imported, or refused in one line with nothing written."""
+    make, may = ODD[title]
+    (tmp_path / "acts.npz").write_bytes(make(random_arrays(3, tokens=300, n_latents=12)))
+    said = ""
+    try:
+        import_activations(tmp_path / "acts.npz", tmp_path / "out", release="r", sae_id="s")
+    except InputError as error:
+        said = str(error)
+    assert (2 if said else 0) in may
+    assert (tmp_path / "out").exists() == (not said)
 
 
 @pytest.mark.parametrize("sae_id", ["", "a b", "a:b", "/a", "a/", "a//b", "a\n"])

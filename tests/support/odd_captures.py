@@ -1,4 +1,4 @@
-"""The kinds of odd_inputs that are calls of `cofire capture`, on a model of random weights."""
+"""The kinds of odd_inputs that make captures: `cofire capture` on a model of random weights; imports to the end."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from odd_commands import CAPTURE
+from odd_commands import CAPTURE, EXPORTS
 from odd_draw import Draw, options
-from odd_values import EITHER, RIGHT, WORDS, changed_json, damaged, encoded
+from odd_values import CHANGES, EITHER, RIGHT, WORDS, WRONG, changed_json, damaged, encoded, saved
 from watched import Case
 
 TEXT = (
@@ -36,6 +36,28 @@ def _call(draw: Draw, title: str, text: str, *more: str, **known: object) -> Cas
     words = [f"{name}={value}" for name, value in given.items()]
     out = draw.work / "out"
     return draw.case(title, ["capture", *words, "--text", text, *USUAL, *more], EITHER, writes=(out,), resumes=(out,))
+
+
+def imported_arrays(draw: Draw) -> Case:
+    """What an import takes, counted and analysed, and perhaps shown or written."""
+    title, change, _ = draw.chance.choice([one for one in CHANGES if one[2] != WRONG])
+    (draw.work / "acts.npz").write_bytes(saved(change(draw.world.arrays)))
+    out = draw.work / "out"
+    lines = [
+        ("import", "activations", "acts.npz", "--out", "capture", "--release", "r", "--sae-id", "s"),
+        ("count", "capture"),
+    ]
+    lines += [draw.chance.choice([("count", "capture"), ("count", "capture", "--edges", "all", "--min-count", "1")])]
+    lines += [("analyze", "capture")]
+    how = draw.chance.choice([*EXPORTS, "star", "path", None])
+    if how in EXPORTS:
+        lines += [("export", "capture", "--out", "out", "--format", str(how))]
+    elif how:
+        lines += [("motifs", "capture", "--kind", str(how), "--format", "csv")]
+    writes = (draw.work / "capture", out)
+    return draw.case(
+        f"{title}, to the end", list(lines[-1]), EITHER, writes=writes, resumes=writes, first=tuple(lines[:-1])
+    )
 
 
 def capture_texts(draw: Draw) -> Case:
@@ -66,8 +88,14 @@ def capture_paths(draw: Draw) -> Case:
     out, place = draw.path("o")
     names = {"--model": str(model), "--sae": f"{NAMED}{sae}", "--out": out}
     words = [f"{name}={value}" for name, value in names.items()]
+    # The libraries that read them take names in UTF-8 alone.
+    may = RIGHT if _is_text(model) and _is_text(sae) else EITHER
     title = " ".join(ascii(path.name) for path in (model, sae, text, place))
-    return draw.case(title, ["capture", *words, "--text", str(text), *USUAL], RIGHT, writes=(place,))
+    return draw.case(title, ["capture", *words, "--text", str(text), *USUAL], may, writes=(place,))
+
+
+def _is_text(path: Path) -> bool:
+    return str(path).encode("utf-8", "replace").decode() == str(path)
 
 
 def capture_numbers(draw: Draw) -> Case:

@@ -15,7 +15,14 @@ from typing import Any
 import odd_commands
 from cofire.queries.library import library
 from hostile_inputs import STATEMENTS, TYPED
-from odd_captures import capture_models, capture_names, capture_numbers, capture_paths, capture_texts
+from odd_captures import (
+    capture_models,
+    capture_names,
+    capture_numbers,
+    capture_paths,
+    capture_texts,
+    imported_arrays,
+)
 from odd_draw import Draw, options
 from odd_imports import (
     import_arrays,
@@ -348,12 +355,13 @@ KINDS: tuple[Callable[[Draw], Case], ...] = (
     streams,
     ingested,
     import_weights,
+    imported_arrays,
     capture_damaged,
     capture_paths,
     capture_numbers,
     capture_names,
     capture_models,
-    import_arrays,
+    imported_arrays,
     query_run,
     cypher,
 )

@@ -212,7 +212,7 @@ CHANGES: list[tuple[str, Callable[[Arrays], Arrays], frozenset[int]]] = [
     *((f"n_latents {x}", _put("n_latents", np.int64(x)), WRONG) for x in (0, -1, 1, 2**31)),
     *((f"n_latents {x!r}", _put("n_latents", np.array(x)), WRONG) for x in (1.5, "12", [12], 12j)),
     ("n_latents u8", _put("n_latents", np.uint64(2**64 - 1)), WRONG),
-    ("n_latents 10^5", _put("n_latents", np.int64(10**5)), RIGHT),
+    *((f"n_latents {x}", _put("n_latents", np.int64(x)), RIGHT) for x in (10**5, 10**7, 2**31 - 1)),
     *((f"doc {kind}", lambda a, kind=kind: a | {"doc": np.zeros(_rows(a), kind)}, RIGHT) for kind in ("i1", "u8")),
     *((f"doc {kind}", lambda a, kind=kind: a | {"doc": np.zeros(_rows(a), kind)}, WRONG) for kind in ("f4", "bool")),
     ("doc falls", lambda a: a | {"doc": np.arange(_rows(a))[::-1]}, WRONG),

@@ -34,6 +34,8 @@ MARK = "ODD_INPUT"
 """The environment variable by which a case's processes are known."""
 LEFTOVER = re.compile(r"\.parts?$|^\.work-|^tmp|\.tmp$|\.partial$")
 # What Python and its libraries print by themselves is nothing that a user can act on.
+MOST_DATA = 6 * 2**30
+"""Bytes that one process may ask for, so that the machine outlives what asks for too many."""
 NOISE = re.compile(r"Traceback|a fault of cofire|\w+Warning\b|Exception ignored|Segmentation|core dumped")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -65,6 +67,7 @@ class Case:
         keeps: files within `writes` that are the user's.
         environment: added to the usual one; None takes a variable away.
         output: what stdout holds.
+        first: command lines before it, which are to succeed; of those that are forked.
         forked: in a process forked from a warm one, not one of its own.
         stdout: where it goes: a file, a full disk, or nowhere.
     """
@@ -79,6 +82,7 @@ class Case:
     keeps: tuple[Path, ...] = ()
     environment: dict[str, str | None] = field(default_factory=dict)
     output: Literal["text", "csv", "json", "parquet"] = "text"
+    first: tuple[tuple[str, ...], ...] = ()
     forked: bool = True
     stdout: Literal["file", "full", "closed"] = "file"
 
@@ -107,7 +111,8 @@ class Case:
     def shown(self) -> str:
         """What to type to see it, without its files."""
         given = " ".join(f"{name}={_quoted(value)}" for name, value in self.environment.items() if value is not None)
-        return f"{given} cofire {' '.join(map(_quoted, self.arguments))}".strip()
+        lines = [f"cofire {' '.join(map(_quoted, line))}" for line in (*self.first, self.arguments)]
+        return f"{given} {' && '.join(lines)}".strip()
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ sys.exit(code)
 
 
 def _fork(case: Case, shared: Path, _program: Sequence[str], patience: float) -> int:
-    given = (list(case.arguments), case.variables(shared), str(case.place))
+    given = ([*case.first, case.arguments], case.variables(shared), str(case.place))
     child = fork_server().Process(target=_cofire, args=given)
     child.start()
     child.join(patience)
@@ -211,8 +216,9 @@ def _fork(case: Case, shared: Path, _program: Sequence[str], patience: float) ->
     return int(child.exitcode)
 
 
-def _cofire(arguments: list[str], environment: dict[str, str], place: str) -> None:
-    """`cofire` in this process, as if it had just been started."""
+def _cofire(lines: list[Sequence[str]], environment: dict[str, str], place: str) -> None:
+    """`cofire` in this process, as if it had just been started: these command lines, until one fails."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA, MOST_DATA))
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(f"{place}/work")
@@ -222,7 +228,6 @@ def _cofire(arguments: list[str], environment: dict[str, str], place: str) -> No
         os.close(file)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), "utf-8", "strict")
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
-    sys.argv = ["cofire", *arguments]
     if "huggingface_hub.constants" in sys.modules:
         sys.modules["huggingface_hub.constants"].HF_HUB_OFFLINE = True  # it was read when the module was imported
     if "torch" in sys.modules:
@@ -230,7 +235,13 @@ def _cofire(arguments: list[str], environment: dict[str, str], place: str) -> No
     from cofire.cli import main
 
     try:
-        main()
+        for arguments in lines:
+            sys.argv = ["cofire", *arguments]
+            try:
+                main()
+            except SystemExit as end:
+                if end.code:
+                    raise
     finally:
         sys.stdout.flush()
         used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import odd_commands
 from cofire.queries.library import library
@@ -245,8 +246,8 @@ def ingested(draw: Draw) -> Case:
     command = draw.chance.choice([["ingest", "--edges=all"], ["rebuild"]])
     return draw.case(
         f"{command[0]} {made.name!a} into {place.name!a}", [*command, f"--store={given}", capture],
-        # A store's name goes into lines and settings, from which a break or blanks would be lost.
-        EITHER if "\n" in given or given != given.strip() else RIGHT,
+        # A store's name goes into lines and settings, from which breaks or blanks around it would be lost.
+        EITHER if given != given.strip() or any(category(sign) in ("Cc", "Zl", "Zp") for sign in given) else RIGHT,
         writes=(place, made / "tables"),
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ NAMES = [
     *("a\\b", "...", ".hidden", "..a", "a.", "CON", "null", "new\nline", "\x1b[31mred", "\x01", "\x7f", "shards"),
     *("tables",),
     *("naïve", "nai\u0308ve", "日本語", "\U0001f469\u200d\U0001f4bb", "\u202eabc", "\u200b", "\ufeffx", "\u2028"),
-    *("x" * 200, "x" * 240, "é" * 110, "1", "0", "None", "True", "{}", "{0}", "<x>", "[red]", "[/]"),
+    *("x" * 200, "x" * 240, "é" * 110, "1", "0", "None", "True", "{}", "{0}", "<x>", "[red]"),
     *map(os.fsdecode, (b"x\xff\xfe", b"\xc3", b"\xed\xa0\x80")),
 ]
 

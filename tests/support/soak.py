@@ -66,7 +66,7 @@ PARTS = {
     ),
     "inputs": Part(
         "300 odd command lines and files",
-        ("tests/integration/test_inputs.py",),
+        ("tests/integration/test_inputs.py", "-v"),
         10,
         {"COFIRE_TEST_INPUTS": "30"},
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from unicodedata import category
 from urllib.parse import SplitResult, urlsplit
 
 from cofire.errors import InputError
@@ -44,8 +45,12 @@ def named_store(name: str) -> Path | str:
         raise InputError(f"the store {_shown(name)} has a NUL character in it: give a directory, or {_USUAL}")
     if os.path.lexists(name):
         return Path(name)
-    if name != name.strip() or any(not sign.isprintable() for sign in name):
-        raise InputError(f"the store {_shown(name)} has blanks around it or a line break in it: give it without")
+    # Not all that does not print: emoji are joined by what does not, and a name need be no UTF-8.
+    if name != name.strip() or any(category(sign) in ("Cc", "Zl", "Zp") for sign in name):
+        raise InputError(
+            f"the store {_shown(name)} has blanks around it or a line break in it, or another control character: "
+            "give it without"
+        )
     if "://" in name:
         _check_url(name)
         return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ URLS = [
     "neo4j+ssc://h",
     "neo4j://h:7687?policy=eu",  # for the driver, which routes by it
 ]
+# An emoji of three signs, of which the middle one does not print; a zero-width space; bytes that are no UTF-8.
+UNPRINTABLE = ["\U0001f469\u200d\U0001f4bb", "a\u200bb", os.fsdecode(b"x\xff")]
 REFUSED = [
     ("", "--store is empty: give a directory, or a URL"),
     (" ", "--store is empty"),
@@ -60,6 +63,7 @@ REFUSED = [
     (" bolt://localhost:7687", "has blanks around it"),
     ("bolt://localhost:7687\n", "has blanks around it or a line break in it"),
     ("store\n", "has blanks around it or a line break in it"),
+    ("sto\x1bre", "or another control character"),
     ("sto\0re", "has a NUL character in it"),
     ("C:\\Users\\me\\store", "looks like a path of Windows"),
     ("D:/store", "looks like a path of Windows"),
@@ -96,7 +100,7 @@ def test_a_path_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in there:
         Path(name).mkdir()
         assert named_store(name) == Path(name)
-    for name in ["store", "./localhost:7688", "a/b:7687", "run:2", "café", "-", "a@b", "x:y"]:
+    for name in ["store", "./localhost:7688", "a/b:7687", "run:2", "café", "-", "a@b", "x:y", *UNPRINTABLE]:
         assert named_store(name) == Path(name)
     assert named_store("~/store") == tmp_path / "store"
 

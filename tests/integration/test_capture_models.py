@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,31 @@ def test_models_that_cannot_be_run_give_one_line(models: Path, text: Path, tmp_p
     ]:
         with pytest.raises(InputError, match=message):
             capture(model, [str(save_sae(tmp_path / "sae", hook))], text, tmp_path / "out", **RUN)
+        assert not (tmp_path / "out").exists()
+
+
+DAMAGED: list[tuple[str, Callable[[bytes], bytes], str]] = [
+    ("model.safetensors", lambda data: data[: len(data) // 2], "cannot load the model .*: .*; check the directory"),
+    ("model.safetensors", lambda data: b"version https://git-lfs.github.com/spec/v1\n", "cannot load the model"),
+    ("config.json", lambda data: data.replace(b'"n_inner": null', b'"n_inner": 1e400'), "cannot load the model"),
+    ("config.json", lambda data: data.decode().encode("utf-16"), "cannot load the model"),
+    ("tokenizer.json", lambda data: data[: len(data) // 2], "cannot load the model"),
+    ("tokenizer.json", lambda data: data.replace(b'"type": "BPE"', b'"type": "XXX"'), "cannot load the model"),
+    ("tokenizer.json", lambda data: re.sub(rb'"z": \d+', b'"z": 2147483648', data), "has a token of id 2,147,483,648"),
+]
+
+
+def test_damaged_files_of_a_model_give_one_line(models: Path, text: Path, tmp_path: Path) -> None:
+    """What a broken download leaves, and numbers that nobody meant."""
+    good, sae = model_of(models, "gpt2"), save_sae(tmp_path / "sae")
+    for number, (name, damage, message) in enumerate(DAMAGED):
+        model = Path(shutil.copytree(good, tmp_path / str(number)))
+        data = (model / name).read_bytes()
+        (model / name).write_bytes(damage(data))
+        assert (model / name).read_bytes() != data, f"{name} is not damaged"
+        with pytest.raises(InputError, match=message) as caught:
+            capture(model, [str(sae)], text, tmp_path / "out", **RUN)
+        assert "\n" not in str(caught.value)
         assert not (tmp_path / "out").exists()
 
 

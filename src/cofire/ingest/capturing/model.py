@@ -30,6 +30,9 @@ PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value
 # round in other places (3e-7 measured, of two layers).
 SAME_SHAPE, ROUNDING, ROUNDING_16_BIT = 1e-5, 1e-3, 5e-2
 LONG = 1024
+# Its ids are gone through one by one: of a damaged file they may be as large as a number can be. The largest have some
+# 300,000.
+MOST_TOKENS = 10_000_000
 # Settings of loading that leave the activations as they are.
 HARMLESS = ("device", "device_map", "dtype", "n_devices", "torch_dtype")
 
@@ -228,14 +231,21 @@ def load_model(
             if asked:
                 steps = {name: bool(asked.get(name)) for name in PROCESSING}
                 bridge.enable_compatibility_mode(disable_warnings=True, **steps)
-    # What transformers, torch and the hub raise for a wrong name, a damaged file, an unknown model or no network.
-    except (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+    # For a wrong name, a damaged file, an unknown model or no network transformers, torch, safetensors, tokenizers and
+    # the hub raise errors of many classes, tokenizers a plain Exception.
+    except Exception as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         advice = "check the directory" if found.weights_sha256 else "check name and network, or give a directory"
         raise InputError(f"cannot load the model {model}: {text}; {advice}") from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # What transformers makes of a model that was saved without one: every text would have no tokens.
         raise InputError(f"the model {model} has no tokenizer: save its tokenizer there too, by save_pretrained")
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= MOST_TOKENS:
+        raise InputError(
+            f"the tokenizer of {model} has a token of id {highest:,}, and cofire takes ids below {MOST_TOKENS:,}: "
+            "correct its files"
+        )
     bridge.eval()
     config = bridge.original_model.config
     commit = getattr(config, "_commit_hash", None)

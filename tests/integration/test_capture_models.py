@@ -122,32 +122,64 @@ def test_an_interrupted_capture_of_what_looks_ahead_goes_on_unless_it_was_padded
 ) -> None:
     model, sae = model_of(models, "bert"), save_sae(tmp_path / "sae")
     run = RUN | {"batch": 2, "shard_tokens": 48}
-
-    class Stop:
-        def __init__(self, after: int) -> None:
-            self.left = after
-
-        def start(self, total: int) -> None: ...
-
-        def advance(self, tokens: int) -> None:
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
     whole, out = tmp_path / "whole", tmp_path / "out"
     capture(model, [str(sae)], text, whole, **run)
     with pytest.raises(KeyboardInterrupt):
         capture(model, [str(sae)], text, out, **run, progress=Stop(3))
-    manifest = Manifest.read(out)
-    assert 0 < manifest.done < Manifest.read(whole).done
+    assert 0 < Manifest.read(out).done < Manifest.read(whole).done
     shutil.copytree(out, tmp_path / "earlier")
     capture(model, [str(sae)], text, out, **run)
     assert differing(files_of(out), files_of(whole)) == []
-    assert manifest.model is not None
-    manifest.model.looks_ahead = None
-    manifest.write(tmp_path / "earlier")
-    with pytest.raises(CaptureError, match="padded windows though bert attends to both sides"):
+    forget(tmp_path / "earlier")
+    why = rf"padded windows, but in bert at {HOOK} what stands behind a token changes .* another --out; --force deletes"
+    with pytest.raises(CaptureError, match=why):
         capture(model, [str(sae)], text, tmp_path / "earlier", **run)
+
+
+class Stop:
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def start(self, total: int) -> None: ...
+
+    def advance(self, tokens: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def forget(out: Path) -> None:
+    """Make of a capture that was begun one of a cofire that did not look whether the model looks ahead."""
+    manifest = Manifest.read(out)
+    assert manifest.model is not None
+    assert manifest.done
+    manifest.model.looks_ahead = None
+    manifest.write(out)
+
+
+def test_an_interrupted_capture_of_an_earlier_cofire_goes_on(models: Path, text: Path, tmp_path: Path) -> None:
+    model, sae = model_of(models, "gpt2"), save_sae(tmp_path / "sae")
+    run = RUN | {"batch": 2, "shard_tokens": 48}
+    capture(model, [str(sae)], text, tmp_path / "whole", **run)
+    with pytest.raises(KeyboardInterrupt):
+        capture(model, [str(sae)], text, tmp_path / "out", **run, progress=Stop(3))
+    forget(tmp_path / "out")
+    capture(model, [str(sae)], text, tmp_path / "out", **run)
+    assert differing(files_of(tmp_path / "out"), files_of(tmp_path / "whole")) == []
+
+
+def test_padding_is_wrong_for_the_hook_points_that_look_ahead_alone(models: Path, text: Path, tmp_path: Path) -> None:
+    model = model_of(models, "bert")
+    hooks = {"before": "blocks.0.hook_in", "behind": HOOK}
+    saes = [f"r:{name}={save_sae(tmp_path / name, hook)}" for name, hook in hooks.items()]
+    run = RUN | {"batch": 2, "shard_tokens": 48}
+    capture(model, saes, text, tmp_path / "whole", **run)
+    with pytest.raises(KeyboardInterrupt):
+        capture(model, saes, text, tmp_path / "out", **run, progress=Stop(3))
+    forget(tmp_path / "out" / "r__before")
+    shutil.rmtree(tmp_path / "out" / "r__behind")
+    capture(model, saes, text, tmp_path / "out", **run)
+    assert differing(files_of(tmp_path / "out"), files_of(tmp_path / "whole")) == []
 
 
 def test_models_that_cannot_be_run_give_one_line(models: Path, text: Path, tmp_path: Path) -> None:
@@ -155,7 +187,13 @@ def test_models_that_cannot_be_run_give_one_line(models: Path, text: Path, tmp_p
     shutil.copytree(model_of(models, "gpt2"), mute)
     for path in mute.glob("token*"):
         path.unlink()
+    quantised = tmp_path / "quantised"
+    shutil.copytree(model_of(models, "gpt2"), quantised)
+    config = json.loads((quantised / "config.json").read_text())
+    # A package that no installation of cofire has.
+    (quantised / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "hqq"}}))
     for model, hook, message in [
+        (quantised, HOOK, r"cannot load the model .*quantised: .*HQQ.*; see to that, or give another model$"),
         (model_of(models, "t5"), "encoder_blocks.1.hook_out", "cannot run the model t5 up to encoder_blocks"),
         (mute, HOOK, "the model .*mute has no tokenizer"),
     ]:

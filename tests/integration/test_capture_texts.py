@@ -64,7 +64,7 @@ def test_a_capture_of_an_earlier_cofire_is_still_known_by_the_dataset_s_name(pla
     before = files_of(tmp_path / "out")
     said: list[str] = []
     capture(place / "model", [str(place / "sae")], text, tmp_path / "out", **RUN, notice=said.append)
-    why = "an earlier cofire did not record it"
+    why = "an earlier cofire did not record its files"
     assert said == [f"note: whether {text} is still the text of {tmp_path / 'out'} was not compared ({why})"]
     assert differing(files_of(tmp_path / "out"), before) == []
     with pytest.raises(CaptureError, match="another text"):
@@ -110,24 +110,89 @@ def test_a_dataset_of_the_hub_is_read_and_compared_at_its_revision(
     before = files_of(out)
     capture(*given, **RUN, notice=said.append)
     assert said == [f"note: whether {text} is still the text of {out} was not compared (no network)"]
+    # It has its whole text: what is committed to the hub since then is another's.
     hub.revision = "b" * 40
-    with pytest.raises(CaptureError, match=r"another text \(revision\) \(a{40}, now b{40}\)"):
-        capture(*given, **RUN, notice=said.append)
-    assert differing(files_of(out), before) == []
+    said.clear()
+    capture(*given, **RUN, notice=said.append)
+    assert said == [f"note: {text} is at revision {'b' * 40} now; {out} has its text of {first} and goes on with that"]
+    assert (differing(files_of(out), before), hub.read) == ([], [first])
+    # What has no text yet would read another.
+    bare = Manifest.read(out).model_copy(update={"status": "running", "shards": []})
+    bare.text.sha256 = None
+    (tmp_path / "bare").mkdir()
+    bare.write(tmp_path / "bare")
+    with pytest.raises(CaptureError, match=r"another text \(revision\) \(a{40}, now b{40}\): give another --out"):
+        capture(*given[:3], tmp_path / "bare", **RUN)
     # One that an earlier cofire made has no revision.
     del made.manifest.settings["text_revision"]
     made.manifest.write(out)
     said.clear()
     capture(*given, **RUN, notice=said.append)
-    assert said == [
-        f"note: whether {text} is still the text of {out} was not compared (an earlier cofire did not record it)"
-    ]
+    assert said == [f"note: whether {text} is still the text of {out} was not compared (its revision was not recorded)"]
     # Without the hub a new capture says that it does not know what it reads.
     hub.revision = None
     said.clear()
     (blind,) = capture(*given[:3], tmp_path / "blind", **RUN, notice=said.append)
     assert (hub.read[-1], "text_revision" in blind.manifest.settings) == (None, False)
     assert said == [f"note: the revision of {text} is not known and not recorded (no network)"]
+    # Unknown twice is not the same.
+    said.clear()
+    capture(*given[:3], tmp_path / "blind", **RUN, notice=said.append)
+    assert said == [f"note: whether {text} is still the text of {tmp_path / 'blind'} was not compared (no network)"]
+
+
+class Stop:
+    """Interrupt when the first tokens are captured, or before."""
+
+    def __init__(self, first: int = 1) -> None:
+        self.left = first
+
+    def start(self, total: int) -> None:
+        if not self.left:
+            raise KeyboardInterrupt
+
+    def advance(self, tokens: int) -> None:
+        raise KeyboardInterrupt
+
+
+def test_captures_of_several_texts_are_not_gone_on_with_in_one_run(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all of them would have the activations of the first one's text."""
+    hub, text, out = Hub(monkeypatch, tmp_path / "data"), "hf:org/data", tmp_path / "out"
+    hub.revision = None
+    saes = {name: f"r:{name}={place / name}" for name in ("sae", "other")}
+    saes["third"] = f"r:third={place / 'sae'}"
+
+    def begin(words: str, *names: str) -> None:
+        rows(tmp_path / "data", words)
+        with pytest.raises(KeyboardInterrupt):
+            capture(place / "model", [saes[name] for name in names], text, out, **RUN, progress=Stop())
+
+    begin("hello world", "sae", "third")
+    shutil.rmtree(out / "r__third")
+    begin("two more words", "other", "third")
+    before, both = files_of(out), [saes["sae"], saes["other"]]
+    said: list[str] = []
+    paths = f"{out / 'r__sae'}, {out / 'r__other'}"
+    with pytest.raises(CaptureError, match=r"r__sae and .*r__other were begun with different texts: capture"):
+        capture(place / "model", both, text, out, **RUN, notice=said.append)
+    assert differing(files_of(out), before) == []
+    assert said == [f"note: whether {text} is still the text of {paths} was not compared (no network)"]
+
+
+def test_an_sae_that_joins_reads_the_revision_that_the_others_have(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows(tmp_path / "data", "hello world")
+    hub, out = Hub(monkeypatch, tmp_path / "data"), tmp_path / "out"
+    saes = [f"r:{name}={place / name}" for name in ("sae", "other")]
+    capture(place / "model", saes, "hf:org/data", out, **RUN)
+    shutil.rmtree(out / "r__other")
+    hub.revision = "b" * 40
+    made = capture(place / "model", saes, "hf:org/data", out, **RUN)
+    assert hub.read == ["a" * 40] * 2
+    assert [one.manifest.settings["text_revision"] for one in made] == ["a" * 40] * 2
 
 
 def test_an_sae_that_joins_records_the_text_that_it_is_given(
@@ -139,14 +204,8 @@ def test_an_sae_that_joins_records_the_text_that_it_is_given(
     saes = [f"r:{name}={place / name}" for name in ("sae", "other")]
     hub.revision = None
 
-    class Stop:
-        def start(self, total: int) -> None:
-            raise KeyboardInterrupt
-
-        def advance(self, tokens: int) -> None: ...
-
     with pytest.raises(KeyboardInterrupt):
-        capture(place / "model", saes, "hf:org/data", out, **RUN, progress=Stop())
+        capture(place / "model", saes, "hf:org/data", out, **RUN, progress=Stop(0))
     shutil.rmtree(out / "r__other")
     hub.revision = "b" * 40
     made = capture(place / "model", saes, "hf:org/data", out, **RUN)
@@ -177,6 +236,22 @@ def test_rows_that_are_no_text_and_files_that_are_damaged_give_one_line(
         assert len(str(caught.value)) < 500
         assert not (tmp_path / "out").exists()
     assert capfd.readouterr() == ("", "")
+
+
+def test_rows_that_take_a_package_of_their_own_give_one_line(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of sounds take torchcodec."""
+    text = rows(tmp_path / "data", "hello world")
+
+    def load_dataset(*_: object, **__: object) -> object:
+        raise ImportError("To support decoding audio data, please install 'torchcodec'.")
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    with pytest.raises(InputError, match=r"0 rows \(To support .*'torchcodec'\.\): see to that, or") as caught:
+        capture(place / "model", [str(place / "sae")], text, tmp_path / "out", **RUN)
+    assert "split and files" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_long_file_is_captured_in_parts(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

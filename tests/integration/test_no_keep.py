@@ -269,7 +269,7 @@ def test_damaged_counts_are_not_gone_on_with(
         capture(smollm2_dir, LAYERS[:1], TEXT, out, **SMALL, keep=False, memory=MEMORY, progress=StopAfter(3))
     (pairs,) = out.glob("counts/upto-*/tally/pairs")
     pairs.write_bytes(pairs.read_bytes()[:-1])
-    with pytest.raises(CaptureError, match=r"tally/pairs is missing or damaged: start over with --force"):
+    with pytest.raises(CaptureError, match=r"tally/pairs is damaged; make it again: give another"):
         capture(smollm2_dir, LAYERS[:1], TEXT, out, **SMALL, keep=False, memory=MEMORY)
 
 

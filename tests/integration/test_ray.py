@@ -323,7 +323,7 @@ def test_what_a_node_cannot_read_is_one_line(capture: CaptureDir, connected: Any
     with pytest.raises(CaptureError, match=r"shard-00020\.parquet cannot be read .* capture again") as damaged:
         remote(copy, tmp_path / "work")
     (tmp_path / "copy" / copy.manifest.shards[20].file).unlink()
-    with pytest.raises(CaptureError, match=r"lacks shards/shard-00020\.parquet"):
+    with pytest.raises(CaptureError, match=r"shards/shard-00020\.parquet is missing"):
         remote(copy, tmp_path / "work")
 
     def hide(done: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["brief", "sound"]
+__all__ = ["brief", "first_line", "sound"]
 
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -20,3 +20,8 @@ def sound(text: str) -> str:
 def brief(text: str, most: int) -> str:
     """Return `text` in at most `most` characters, its end cut off where it is longer."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def first_line(error: Exception, most: int = 300) -> str:
+    """Return the first line of what an error says, in at most `most` characters; the name of its class if nothing."""
+    return brief((str(error).strip().splitlines() or [type(error).__name__])[0], most)

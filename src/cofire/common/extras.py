@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cofire.common.characters import first_line
 from cofire.errors import InputError
 
 
@@ -17,10 +18,11 @@ def needed_by(what: str, extra: str = "capture") -> Iterator[None]:
         extra: the extra of pyproject.toml that has it.
 
     Raises:
-        InputError: it is not installed, or lacks something that it needs itself.
+        InputError: it is not installed, lacks a package that it needs itself, or is not whole.
     """
     try:
         yield
     except ImportError as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else str(error)
-        raise InputError(f"{what} needs {missing}: pip install 'cofire[{extra}]'") from error
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            raise InputError(f"{what} needs {error.name}: pip install 'cofire[{extra}]'") from error
+        raise InputError(f"{what} cannot be done: {first_line(error)}; install cofire[{extra}] anew") from error

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any
 
+from cofire.common.characters import sound
 from cofire.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -30,11 +31,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+ELSEWHERE = "give another --out; --force deletes this capture and starts over"
+AGAIN = f"make it again: {ELSEWHERE}"
+"""What to do about a capture that is damaged or wrong."""
+
 TENSORS_PART = ".parts"
 """What the folder in which `write_tensors` works has behind the file's name."""
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# What Python makes of a byte of a path that is not UTF-8.
+_NO_UTF_8 = re.compile("[\udc80-\udcff]")
 _RUST = re.compile(r"\(os error (\d+)\)")
 
 
@@ -95,15 +102,20 @@ def from_home(path: str | Path) -> Path:
         return Path(path)
 
 
-def unreadable(path: Path, error: Exception) -> CaptureError:
-    """Return what to raise where a file of a capture cannot be read.
+def unreadable(path: Path, error: Exception, advice: str = AGAIN) -> CaptureError:
+    """Return what to raise where a file of a capture cannot be read; `advice` is for a damaged one.
 
     Only a damaged file is worth making again: what the system refused (permissions, a disk that is away, too many open
     files) may be whole, and --force would delete the capture for nothing.
     """
     if isinstance(error, OSError) and error.errno is not None:
-        return CaptureError(f"{path} cannot be read ({error.strerror}): see to that; the capture itself may be whole")
-    return CaptureError(f"{path} cannot be read ({error}); capture again with --force")
+        return CaptureError(f"{path} cannot be read ({error.strerror}): see to that; the file itself may be whole")
+    return CaptureError(f"{path} cannot be read ({error}); {advice}")
+
+
+def spoilt(path: Path) -> CaptureError:
+    """Return what to raise where a file of a capture is gone, or is not what the capture's manifest says."""
+    return CaptureError(f"{path} {'is damaged' if path.is_file() else 'is missing'}; {AGAIN}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -205,7 +217,8 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def as_text(path: str | Path) -> str:
     r"""Return a path as text that can be written down; its bytes that are not UTF-8 become escapes, as in `\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    escaped = _NO_UTF_8.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", str(path))
+    return sound(escaped)
 
 
 @contextmanager

@@ -34,14 +34,23 @@ from cofire.ingest.capture_dir.layout import MANIFEST, SHARDS, TEXT, WEIGHTS, sh
 from cofire.ingest.capture_dir.manifest import Manifest, Masking, ModelInfo, ShardInfo, TextInfo
 from cofire.ingest.capture_dir.residuals import write_residuals
 from cofire.ingest.capture_dir.text_file import read_tokens, write_tokens
-from cofire.ingest.capturing.checks import check_apart, check_model, check_numbers, check_tokens, settle_padding
+from cofire.ingest.capturing.checks import (
+    check_apart,
+    check_model,
+    check_numbers,
+    check_one_text,
+    check_tokens,
+    record_padding,
+    settle_padding,
+    settle_text,
+)
 from cofire.ingest.capturing.encode import Encoded, Rows, encode_shard, select, select_residuals
 from cofire.ingest.capturing.masking import NORM_FACTOR, norm_limit, rule
 from cofire.ingest.capturing.model import LanguageModel, find_model, load_model
 from cofire.ingest.capturing.places import Place, agree, places_of
-from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, compared_text, facts, verify
+from cofire.ingest.capturing.resume import check_place, check_root, clear, compare, facts, text_of, verify
 from cofire.ingest.capturing.saes import find_sae, load_sae
-from cofire.ingest.capturing.settings import DTYPES, CaptureSettings, Device, Dtype
+from cofire.ingest.capturing.settings import DTYPES, TEXT_REVISION, CaptureSettings, Device, Dtype
 from cofire.ingest.capturing.text import TextSource, open_text
 from cofire.ingest.capturing.windows import shards_of, tokenise, windows
 
@@ -148,8 +157,10 @@ def capture(
         keep=keep,
     )
     say = silent if notice is None else notice
-    _look(places, found, source, settings, Path(out), force, say)
+    _look(places, found, source, settings, Path(out), force)
+    source, settings = settle_text(places, source, settings, say)
     todo = [place for place in places if not place.complete]
+    check_one_text(todo)
     if any(place.manifest is None for place in todo):
         check_apart(source, Path(out))
     if todo:
@@ -164,7 +175,6 @@ def _look(
     settings: CaptureSettings,
     out: Path,
     force: bool,
-    notice: Notice,
 ) -> None:
     """Check what is at the places already, and read the manifests that are to be gone on with."""
     if len(places) > 1:
@@ -178,12 +188,6 @@ def _look(
             place.source.release, place.source.sae_id, hashes, (model.name, model.weights_sha256), settings.recorded()
         )
         place.manifest = compare(place.path, wanted, earlier_text=source.earlier_fingerprint())
-    unlike = [p for p in places if p.manifest is not None and not compared_text(p.manifest, settings.recorded())]
-    why = (source.dataset.unknown if source.dataset else None) or "an earlier cofire did not record it"
-    if unlike:
-        notice(f"note: whether {source.name} is still the text of {unlike[0].path} was not compared ({why})")
-    elif source.dataset is not None and source.dataset.unknown:
-        notice(f"note: the revision of {source.name} is not known and not recorded ({why})")
 
 
 def _run(
@@ -226,8 +230,11 @@ def _run(
                     clear(place.path, keep_directory=True)
                 elif _changed(place):
                     raise CaptureError(f"{place.path} was written by another cofire meanwhile; run the same again")
-            for place in new:
-                _begin(place, language, settings)
+            for place in todo:
+                if place.manifest is None:
+                    _begin(place, language, settings)
+                else:
+                    record_padding(place, language)
             _complete_inputs(todo, language, text, info, known_as)
             _write_all(todo, new, language, settings, out, memory, progress)
 
@@ -284,18 +291,15 @@ def _begin(place: Place, language: LanguageModel, settings: CaptureSettings) -> 
 def _text(
     todo: list[Place], source: TextSource, language: LanguageModel, settings: CaptureSettings, scratch: Path
 ) -> tuple[Path, TextInfo, dict[str, Any]]:
-    """Return the tokenised text, and the settings with its fingerprint: of a place which has it already, or made anew.
-
-    A place that has it may have read it when a dataset had another revision, which is then not known.
-    """
+    """Return the tokenised text, and the settings that say which it is: of a place which has it already, or new."""
     for place in todo:
         if place.manifest is not None and place.manifest.text.sha256 is not None:
-            return place.path / TEXT, place.manifest.text, place.manifest.settings
+            return place.path / TEXT, place.manifest.text, text_of(place.manifest.settings)
     documents = tokenise(source.documents(), language.tokenise, settings.tokens)
     info = write_tokens(scratch / TEXT, documents, [source.name])
     if info.tokens == 0:
         raise InputError(f"the text {source.name} has no tokens: give another")
-    return scratch / TEXT, info, settings.recorded()
+    return scratch / TEXT, info, text_of(settings.recorded())
 
 
 def _complete_inputs(
@@ -313,7 +317,9 @@ def _complete_inputs(
         write_vocabulary(place.path, texts)
         place.loaded.write_weights(place.path / WEIGHTS)
         manifest = place.begun
-        manifest.text, manifest.settings = info.model_copy(), dict(known_as)
+        manifest.text = info.model_copy()
+        own = {name: value for name, value in manifest.settings.items() if name != TEXT_REVISION or name in known_as}
+        manifest.settings = own | known_as
         manifest.write(place.path)
 
 

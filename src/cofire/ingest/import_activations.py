@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cofire.common.arrays import Array, Ints32, Singles
+from cofire.common.characters import sound
 from cofire.common.files import as_text, exclusive, sha256_of, write_parquet, write_tensors
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.directory import CaptureDir, write_vocabulary
@@ -241,7 +242,7 @@ def _check_optional(path: Path, arrays: dict[str, Array]) -> None:
         if "token" not in arrays:
             raise InputError(f"{path} has token_text but no token; give the token id of each row")
         for entry, text in enumerate(arrays["token_text"].tolist()):
-            if any("\ud800" <= c <= "\udfff" for c in text):
+            if sound(text) != text:
                 raise InputError(f"{path}: token_text[{entry}] is not valid Unicode ({text!r}); replace the surrogates")
             if (size := len(text.encode())) > LONGEST_TEXT:
                 raise InputError(

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from builders import random_arrays
+from cofire.common.extras import needed_by
+from cofire.errors import InputError
 from repository import ROOT
 
 # A finder that comes first refuses what an installation without extras has not.
@@ -119,3 +121,16 @@ def test_functions_without_the_extras(tmp_path: Path) -> None:
     for what, message in zip(whats, said, strict=True):
         assert message.startswith(f"{what} needs "), message
         assert message.endswith(f": {INSTALL}"), message
+
+
+def test_a_package_that_is_there_and_does_not_load_is_not_said_to_be_missing() -> None:
+    for error, message in [
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), "x needs torch: pip install 'cofire[capture]'"),
+        (
+            ImportError("libcudart.so.12: cannot open shared object file\nand more"),
+            "x cannot be done: libcudart.so.12: cannot open shared object file; install cofire[capture] anew",
+        ),
+    ]:
+        with pytest.raises(InputError) as caught, needed_by("x"):
+            raise error
+        assert str(caught.value) == message

@@ -154,3 +154,5 @@ def test_damage_is_told_from_what_the_system_refuses(tmp_path):
 
 def test_a_path_as_text():
     assert as_text(os.fsdecode(b"a\xff/\xc3\xa9")) == "a\\xff/é"
+    # Half a character stands for no byte.
+    assert as_text("a\udcff\ud83d") == "a\\xff\ufffd"

@@ -74,10 +74,12 @@ def test_a_text_is_compared_as_far_as_it_is_known(tmp_path: Path) -> None:
     for settings, known in [({"text": "t", "text_revision": "a"}, True), ({"text": "t"}, False)]:
         found = compare(tmp_path, wanted(**settings))
         assert found is not None
-        assert compared_text(found, settings) == known
+        assert compared_text(found, settings, hub=True) == known
     found = compare(tmp_path, wanted(text="new", text_revision="a"), earlier_text="t")
     assert found is not None
-    assert not compared_text(found, {"text": "new", "text_revision": "a"})
+    assert not compared_text(found, {"text": "new", "text_revision": "a"}, hub=True)
+    unknown = found.model_copy(update={"settings": {"text": "t"}})
+    assert [compared_text(unknown, {"text": "t"}, hub=hub) for hub in (True, False)] == [False, True]
     for other, name in [
         (wanted(text="t", text_revision="b"), r"text \(revision\)"),
         (wanted(text="new", text_revision="a"), "text"),
@@ -295,5 +297,5 @@ def test_a_capture_that_cannot_be_read_now_is_not_to_be_deleted(tmp_path: Path) 
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "--force" not in str(caught.value)
     shard.write_bytes(b"PAR1")
-    with pytest.raises(CaptureError, match=r"cannot be read .*; capture again with --force"):
+    with pytest.raises(CaptureError, match=r"cannot be read .*; make it again: .* --force deletes"):
         list(capture.shards())

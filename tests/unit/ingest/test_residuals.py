@@ -164,7 +164,7 @@ def test_a_file_that_is_not_what_the_manifest_says(tmp_path: Path, change: str) 
     save_file(spoiled(change, load_file(file)), file)
     with pytest.raises(CaptureError, match=r"residuals-00000\.safetensors does not hold what the manifest says"):
         list(CaptureDir.open(capture.path).residuals())
-    with pytest.raises(CaptureError, match=r"residuals-00000\.safetensors is missing or damaged"):
+    with pytest.raises(CaptureError, match=r"residuals-00000\.safetensors is damaged"):
         verify(capture.path, capture.manifest)
 
 

@@ -358,13 +358,13 @@ def test_damaged_counts_are_seen(counted: CaptureDir, tmp_path: Path) -> None:
         change(copy / "counts" / "upto-00003")
         with pytest.raises(CaptureError, match=match):
             count(CaptureDir.open(copy), ALL)
-        with pytest.raises(CaptureError, match="is missing or damaged: start over with --force"):
+        with pytest.raises(CaptureError, match=rf"{match}; make it again: give another --out; --force deletes"):
             verify(copy, Manifest.read(copy))
         shutil.rmtree(copy)
 
-    damage(lambda folder: (folder / "tokens.npz").unlink(), r"lacks counts/upto-00003/tokens\.npz")
-    damage(lambda folder: (folder / "tally" / "strata").write_bytes(b"x"), "strata is missing or damaged")
-    damage(lambda folder: (folder / "moments.npz").write_bytes(b"x"), r"moments\.npz is missing or damaged")
+    damage(lambda folder: (folder / "tokens.npz").unlink(), r"counts/upto-00003/tokens\.npz is missing")
+    damage(lambda folder: (folder / "tally" / "strata").write_bytes(b"x"), "strata is damaged")
+    damage(lambda folder: (folder / "moments.npz").write_bytes(b"x"), r"moments\.npz is damaged")
     kept = CaptureDir.open(tmp_path / "kept" / "capture")
     with pytest.raises(CaptureError, match="stores activations and no counts"):
         kept.counts()

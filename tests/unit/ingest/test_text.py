@@ -169,10 +169,21 @@ def test_names_that_are_not_utf_8_are_read_too(tmp_path: Path) -> None:
     name = os.fsdecode(b"a\xff.txt")
     (tmp_path / name).write_text("x")
     source = open_text(tmp_path / name)
-    assert list(source.documents()) == [("a\ufffd.txt", "x")]
+    assert list(source.documents()) == [("a\\xff.txt", "x")]
     assert len(source.fingerprint()) == 64
-    with pytest.raises(InputError, match="--text-field b\ufffd is not UTF-8"):
+    with pytest.raises(InputError, match=r"--text-field b\\xff is not UTF-8"):
         open_text(tmp_path / name, os.fsdecode(b"b\xff"))
+    # A directory of a dataset is looked up by its name, and shown as all others are.
+    data = tmp_path / os.fsdecode(b"d\xff")
+    data.mkdir()
+    (data / "train.jsonl").write_text('{"text": "y"}\n')
+    dataset = open_text(f"hf:{data}")
+    assert dataset.name == f"hf:{tmp_path}/d\\xff"
+    assert dataset.dataset is not None
+    assert [path.name for _, path in dataset.dataset.files()] == ["train.jsonl"]
+    # Nor is half a character any byte.
+    with pytest.raises(InputError, match="no text at a\ufffd"):
+        open_text("a\ud83d.txt")
 
 
 def test_what_json_cannot_hold_is_told_with_its_line(tmp_path: Path) -> None:
@@ -223,9 +234,10 @@ def test_pieces_are_the_text_and_end_at_lines_or_characters(text: str, size: int
         source = BytesIO(data)
         found = list(pieces(lambda most: source.read(min(step, most))))
         named = list(pieces_of("d", text))
-    assert b"".join(piece for _, piece in found) == data
+    assert b"".join(piece for _, piece, _ in found) == data
     end = 0
-    for offset, piece in found:
+    for number, (offset, piece, more) in enumerate(found, 1):
+        assert more == (number < len(found))
         assert (offset, 0 < len(piece) <= size) == (end, True)
         piece.decode()
         end += len(piece)
@@ -271,6 +283,10 @@ def test_no_more_of_a_text_is_read_and_tokenised_than_is_wanted(tmp_path: Path) 
     found = list(tokenise(open_text(tmp_path / "a.txt").documents(), count, 6000))
     assert [(name, len(tokens)) for name, tokens in found] == [("a.txt (part 1)", 5000), ("a.txt (part 2)", 1000)]
     assert given == [PIECE, PIECE]
+    # Nor does it matter what is not UTF-8 behind the piece that suffices.
+    (tmp_path / "b.txt").write_bytes(b"x" * PIECE + b"\xff")
+    assert len(list(tokenise(open_text(tmp_path / "b.txt").documents(), count, 10))) == 1
+    given.clear()
     # Many short documents go to the tokenizer together, long ones do not.
     given.clear()
     list(tokenise([("d", "x" * (CHARACTERS_AT_ONCE // 4))] * 9 + [("d", "x")] * 130, count))
@@ -312,8 +328,25 @@ def test_a_directory_of_a_dataset_is_known_by_its_files(tmp_path: Path, monkeypa
         assert open_text(f"hf:{tmp_path / 'c'}").fingerprint() != before
     with pytest.raises(InputError, match="no such directory"):
         open_text(f"hf:{place}")
+    monkeypatch.chdir(tmp_path)
+    for spelled in ("./c", "c/", "c", "../" + tmp_path.name + "/c"):
+        expected = hashlib.sha256(f"hf:{spelled}:train".encode()).hexdigest()
+        assert open_text(f"hf:{spelled}").earlier_fingerprint() == expected
     monkeypatch.setenv("HOME", str(tmp_path))
     assert open_text("hf:~/c").fingerprint() == open_text(f"hf:{tmp_path / 'c'}").fingerprint()
+
+
+def test_a_directory_whose_path_is_a_pattern_is_refused(tmp_path: Path) -> None:
+    """`datasets` would read others, as of a?b the files of a*b too, or find none."""
+    for name in ("a*b", "a?b", "a[1]", "a]", "a::b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.jsonl").write_text('{"text": "x"}\n')
+        with pytest.raises(InputError, match=r"takes for a pattern: rename it"):
+            open_text(f"hf:{tmp_path / name}")
+    for name in ("a:b", "50%20", "#h", "a{b,c}", "é", "x y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.jsonl").write_text(json.dumps({"text": name}))
+        assert [text for _, text in open_text(f"hf:{tmp_path / name}").documents()] == [name]
 
 
 def test_a_dataset_of_the_hub_is_known_by_its_name_and_revision(monkeypatch: pytest.MonkeyPatch) -> None:

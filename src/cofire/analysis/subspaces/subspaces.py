@@ -32,6 +32,7 @@ from cofire.analysis.activations.cluster_tokens import ClusterTokens, shared_and
 from cofire.analysis.activations.full_strength import KnownLatents, full_strength, known_latents
 from cofire.analysis.clusters.members import cluster_members
 from cofire.analysis.subspaces.simplex import simplex_fit
+from cofire.common.files import AGAIN
 from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError
 from cofire.schema.tables import SUBSPACE_MIXTURES, SUBSPACE_POINTS, SUBSPACES, Table
@@ -128,7 +129,7 @@ def _directions(capture: CaptureDir) -> Singles | None:
         return None
     n = capture.manifest.n_latents
     if directions.ndim != 2 or len(directions) != n:
-        raise CaptureError(f"{capture.path}: W_dec is not of its {n} latents; capture or import again with --force")
+        raise CaptureError(f"{capture.path}: W_dec is not of its {n} latents; {AGAIN}")
     if capture.manifest.sae.rescale_acts_by_decoder_norm:
         norms = np.linalg.norm(directions, axis=1, keepdims=True)
         directions = directions / np.maximum(norms, np.finfo(np.float32).tiny)

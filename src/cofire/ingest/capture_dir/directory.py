@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cofire.common.arrays import Ints32
-from cofire.common.files import read_parquet, sha256_of, unreadable, write_parquet
+from cofire.common.files import AGAIN, read_parquet, sha256_of, spoilt, unreadable, write_parquet
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST, TABLES, TEXT, VOCABULARY, WEIGHTS
 from cofire.ingest.capture_dir.manifest import Manifest
@@ -56,7 +56,7 @@ class CaptureDir:
             raise CaptureError(f"capture {folder} is unfinished; run the same `cofire capture` again to resume it")
         for file in manifest.hashes:
             if not (folder / file).is_file():
-                raise CaptureError(f"capture {folder} lacks {file}; capture again with --force")
+                raise spoilt(folder / file)
         return cls(folder, manifest)
 
     @property
@@ -86,7 +86,7 @@ class CaptureDir:
             except (ValueError, KeyError, OSError) as error:
                 raise unreadable(path, error) from error
             if shard.rows != info.rows or len(shard.indices) != info.firings:
-                raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
+                raise CaptureError(f"{path} does not hold what the manifest says; {AGAIN}")
             yield shard
 
     @property
@@ -105,7 +105,7 @@ class CaptureDir:
         for file, sha256 in self.manifest.counts.hashes.items():
             path = self.path / file
             if not path.is_file() or sha256_of(path) != sha256:
-                raise CaptureError(f"{path} is missing or damaged; capture again with --force")
+                raise spoilt(path)
         return self.path / self.manifest.counts.folder
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cofire.common.characters import sound
-from cofire.common.files import write_text
+from cofire.common.files import AGAIN, write_text
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST
 
@@ -195,7 +195,7 @@ class Manifest(_Part):
                     "it was made by a newer one, which reads it"
                 ) from error
             where = f" ({'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']})" if first else ""
-            raise CaptureError(f"{path} is damaged{where}; capture again with --force") from error
+            raise CaptureError(f"{path} is damaged{where}; {AGAIN}") from error
         if manifest.format != FORMAT:
             raise CaptureError(
                 f"{path} has format {manifest.format}, this cofire reads {FORMAT}; capture again or use another cofire"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.common.arrays import Array, Bools, Halves, Ints32, Singles
-from cofire.common.files import sha256_of, unreadable, write_tensors
+from cofire.common.files import AGAIN, sha256_of, unreadable, write_tensors
 from cofire.common.hashing import place_hash
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.layout import RESIDUALS, residuals_file
@@ -131,5 +131,5 @@ def read_residuals(capture: Path, number: int, info: ResidualInfo, shard_rows: i
         ascending = bool((np.diff(rows, prepend=-1) > 0).all()) and bool((rows < shard_rows).all())
         sound = ascending and bool(np.isfinite(tensors["x"]).all())
     if not sound:
-        raise CaptureError(f"{path} does not hold what the manifest says; capture again with --force")
+        raise CaptureError(f"{path} does not hold what the manifest says; {AGAIN}")
     return Residuals(number, tensors["rows"], tensors["x"], tensors["exponent"])

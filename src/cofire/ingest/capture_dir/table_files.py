@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cofire.common.files import read_parquet, sha256_of, write_parquet, write_text
+from cofire.common.files import read_parquet, sha256_of, unreadable, write_parquet, write_text
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import MANIFEST, OURS, WORK, table_file
@@ -173,18 +173,15 @@ def check_table(capture: CaptureDir, table: Table) -> Path:
             raise CaptureError(f"{capture.path} was captured with --no-keep, which gives no {table.name}; capture anew")
         raise CaptureError(f"{path} is missing; run `cofire {table.maker} {capture.path}`")
     if sha256_of(path) != info.sha256:
-        raise CaptureError(f"{path} is not the file that was recorded; run `cofire {table.maker} {capture.path}` again")
+        raise CaptureError(f"{path} is not the file that was recorded; {_anew(capture, table)}")
     try:
         with path.open("rb") as file:
             there = set(pq.read_schema(file).names)
     except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(capture, table, error) from error
+        raise unreadable(path, error, _anew(capture, table)) from error
     lacking = [column.name for column in table.columns if not column.nullable and column.name not in there]
     if lacking:
-        raise CaptureError(
-            f"{path} was made by an earlier cofire and has no {lacking[0]}; "
-            f"run `cofire {table.maker} {capture.path}` again"
-        )
+        raise CaptureError(f"{path} was made by an earlier cofire and has no {lacking[0]}; {_anew(capture, table)}")
     return path
 
 
@@ -197,13 +194,12 @@ def read_table(capture: CaptureDir, table: Table) -> pa.Table:
     path = check_table(capture, table)
     try:
         return read_parquet(path, schema=table.arrow_schema())
-    except ValueError as error:
-        raise _unreadable(capture, table, error) from error
+    except (ValueError, OSError) as error:
+        raise unreadable(path, error, _anew(capture, table)) from error
 
 
-def _unreadable(capture: CaptureDir, table: Table, error: Exception) -> CaptureError:
-    path = capture.tables / table_file(table.name)
-    return CaptureError(f"{path} cannot be read ({error}); run `cofire {table.maker} {capture.path}` again")
+def _anew(capture: CaptureDir, table: Table) -> str:
+    return f"run `cofire {table.maker} {capture.path}` again"
 
 
 def work_directory(capture: CaptureDir, made_from: str) -> Path:

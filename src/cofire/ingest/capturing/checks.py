@@ -6,17 +6,28 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from cofire.common.files import from_home
+from cofire.common.files import AGAIN, ELSEWHERE, from_home
 from cofire.common.progress import Notice
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capture_dir.text_file import read_tokens
 from cofire.ingest.capturing.model import LanguageModel
 from cofire.ingest.capturing.places import Place
-from cofire.ingest.capturing.settings import CaptureSettings
+from cofire.ingest.capturing.resume import compared_text
+from cofire.ingest.capturing.settings import TEXT_REVISION, CaptureSettings
 from cofire.ingest.capturing.text import TextSource
 
-__all__ = ["check_apart", "check_model", "check_numbers", "check_tokens", "same_model", "settle_padding"]
+__all__ = [
+    "check_apart",
+    "check_model",
+    "check_numbers",
+    "check_one_text",
+    "check_tokens",
+    "record_padding",
+    "same_model",
+    "settle_padding",
+    "settle_text",
+]
 
 
 def check_numbers(
@@ -52,8 +63,7 @@ def check_model(language: LanguageModel, todo: list[Place], settings: CaptureSet
         there = place.manifest.model if place.manifest else None
         if there is not None and there.weights_sha256 is None and there.source != model.source:
             raise CaptureError(
-                f"{place.path} was captured with the model {there.source}, now {model.source}: "
-                "give another --out; --force deletes this capture and starts over"
+                f"{place.path} was captured with the model {there.source}, now {model.source}: {ELSEWHERE}"
             )
         trained_on = info.metadata.get("model_name")
         if isinstance(trained_on, str) and trained_on and not same_model(trained_on, model):
@@ -90,11 +100,59 @@ def check_apart(source: TextSource, out: Path) -> None:
     """
     if source.dataset is None or not source.dataset.local:
         return
-    if out.resolve().is_relative_to(Path(source.dataset.name).resolve()):
+    if out.resolve().is_relative_to(source.dataset.directory.resolve()):
         raise InputError(
             f"--out {out} lies in the directory of the dataset {source.name}, whose files are the text: "
             "give an --out outside of it"
         )
+
+
+def check_one_text(todo: list[Place]) -> None:
+    """Check that what is to be gone on with has one text: shards of all are made of one run over it.
+
+    Raises:
+        CaptureError: captures were begun with different texts.
+    """
+    first: dict[str, Place] = {}
+    for place in todo:
+        if place.manifest is not None and place.manifest.text.sha256 is not None:
+            first.setdefault(place.manifest.text.sha256, place)
+    if len(first) > 1:
+        one, other, *_ = [place.path for place in first.values()]
+        raise CaptureError(f"{one} and {other} were begun with different texts: capture them in separate runs")
+
+
+def settle_text(
+    places: list[Place], source: TextSource, settings: CaptureSettings, notice: Notice
+) -> tuple[TextSource, CaptureSettings]:
+    """Return the text as it is to be read, and the settings with it; say which captures were not compared with it.
+
+    A data set of the hub is read at the revision that a capture has, whatever the hub has now. Only captures that have
+    their whole text come here with another revision (`compare`).
+    """
+    begun = [(place.path, place.manifest) for place in places if place.manifest is not None]
+    hub = source.dataset is not None and not source.dataset.local
+    now, had = settings.text_revision, {path: manifest.settings.get(TEXT_REVISION) for path, manifest in begun}
+    moved = {path: revision for path, revision in had.items() if None not in (revision, now) and revision != now}
+    unlike = [
+        str(path)
+        for path, manifest in begun
+        if path not in moved and not compared_text(manifest, settings.recorded(), hub=hub)
+    ]
+    unknown = source.dataset.unknown if source.dataset else None
+    if unlike:
+        why = unknown or ("its revision was not recorded" if hub else "an earlier cofire did not record its files")
+        notice(f"note: whether {source.name} is still the text of {', '.join(unlike)} was not compared ({why})")
+    if unknown and len(unlike) < len(places):
+        notice(f"note: the revision of {source.name} is not known and not recorded ({unknown})")
+    if moved:
+        texts = ", ".join(f"{path} has its text of {revision}" for path, revision in moved.items())
+        notice(f"note: {source.name} is at revision {now} now; {texts} and goes on with that")
+    if moved and now not in had.values() and source.dataset is not None:
+        revision = next(iter(moved.values()))
+        source = replace(source, dataset=replace(source.dataset, revision=revision))
+        settings = replace(settings, text_revision=revision)
+    return source, settings
 
 
 def check_tokens(language: LanguageModel, text: Path) -> None:
@@ -120,7 +178,7 @@ def _beyond(language: LanguageModel, token: int, why: str) -> str:
 def settle_padding(language: LanguageModel, todo: list[Place], settings: CaptureSettings) -> LanguageModel:
     """Return the model with its info saying whether it looks ahead: as recorded, else as the model shows.
 
-    Nothing is padded with one window a batch, and nothing looked at.
+    Nothing is padded with one window a batch, and nothing looked at. Manifests stay as they are (`record_padding`).
 
     Raises:
         CaptureError: the model looks ahead, and shards of a capture were made by a cofire that padded all the same.
@@ -129,17 +187,24 @@ def settle_padding(language: LanguageModel, todo: list[Place], settings: Capture
         return language
     recorded = [place.manifest.model.looks_ahead if place.manifest and place.manifest.model else None for place in todo]
     unknown = [place for place, one in zip(todo, recorded, strict=True) if one is None]
-    found = bool(unknown) and language.looks_ahead(sorted({place.loaded.hook for place in unknown}), settings.context)
+    hooks = sorted({place.loaded.hook for place in unknown})
+    found = {hook: language.looks_ahead([hook], settings.context) for hook in hooks}
     for place in unknown:
-        if place.manifest is None or place.manifest.model is None:
-            continue
-        if found and place.manifest.done:
+        if found[place.loaded.hook] and place.manifest is not None and place.manifest.done:
             raise CaptureError(
-                f"{place.path} was begun by an earlier cofire, which padded windows though {language.info.name} "
-                "attends to both sides: its activations are wrong; start over with --force"
+                f"{place.path} was begun by an earlier cofire, which padded windows, but in {language.info.name} at "
+                f"{place.loaded.hook} what stands behind a token changes its activation: those that it has are wrong; "
+                f"{AGAIN}"
             )
-        place.manifest.model.looks_ahead = found
-    return replace(language, info=language.info.model_copy(update={"looks_ahead": found or any(recorded)}))
+    ahead = any(found.values()) or any(recorded)
+    return replace(language, info=language.info.model_copy(update={"looks_ahead": ahead}))
+
+
+def record_padding(place: Place, language: LanguageModel) -> None:
+    """Put into the manifest of a capture that was begun what `settle_padding` found, where it says nothing yet."""
+    model = place.begun.model
+    if model is not None and model.looks_ahead is None:
+        model.looks_ahead = language.info.looks_ahead
 
 
 def same_model(named: str, model: ModelInfo) -> bool:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cofire.common.characters import brief
+from cofire.common.characters import first_line
 from cofire.common.extras import needed_by
-from cofire.common.files import from_home, sha256_of
+from cofire.common.files import as_text, from_home, sha256_of
 from cofire.common.quiet import quiet
 from cofire.errors import InputError
 
@@ -28,7 +28,7 @@ class DataSet:
     """One split of a data set; nothing of it is read yet.
 
     Attributes:
-        name: of the hub, or the path of a directory.
+        name: of the hub, or the path of a directory, as it was given.
         split: the split.
         local: it is a directory.
         revision: of a data set of the hub: the commit that is read; None where it is not known.
@@ -41,6 +41,12 @@ class DataSet:
     revision: str | None = None
     unknown: str | None = None
 
+    @property
+    def directory(self) -> Path:
+        """The directory."""
+        # The shell leaves a ~ behind "hf:" as it is.
+        return from_home(self.name)
+
     def files(self) -> tuple[tuple[str, Path], ...]:
         """Return (path within it, path) of each file of a directory that is not hidden, by path; none for the hub.
 
@@ -48,7 +54,7 @@ class DataSet:
         """
         if not self.local:
             return ()
-        root = Path(self.name)
+        root = self.directory
         within = ((path.relative_to(root), path) for path in root.rglob("*") if path.is_file())
         return tuple(
             sorted((inside.as_posix(), path) for inside, path in within if not any(p[0] == "." for p in inside.parts))
@@ -62,8 +68,8 @@ class DataSet:
 
     @property
     def named(self) -> str:
-        """hf:NAME:SPLIT."""
-        return f"hf:{self.name}:{self.split}"
+        """hf:NAME:SPLIT, as text that can be shown."""
+        return f"hf:{as_text(self.name)}:{self.split}"
 
     def pinned(self) -> DataSet:
         """Return it with the revision that the hub has now, or with the reason why that is not known."""
@@ -77,7 +83,7 @@ class DataSet:
         # No network, no such name, no permission, no package: the hub's client has other errors in each version. The
         # reason is told, and what hinders reading too is raised then.
         except Exception as error:  # noqa: BLE001 - nothing is lost: see above
-            return replace(self, unknown=_first_line(error))
+            return replace(self, unknown=first_line(error))
 
     def rows(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, row) of each row, in order.
@@ -85,21 +91,27 @@ class DataSet:
         Raises:
             InputError: it cannot be read.
         """
-        with needed_by(f"--text hf:{self.name}"), quiet():
+        with needed_by(f"--text {self.named}"), quiet():
             import datasets
         number = 0
         try:
             with quiet():
                 # It knows no directory called ".".
-                place = str(Path(self.name).resolve()) if self.local else self.name
+                place = str(self.directory.resolve()) if self.local else self.name
                 rows = iter(datasets.load_dataset(place, split=self.split, streaming=True, revision=self.revision))
             while True:
                 with quiet():
                     row = next(rows, None)
                 if row is None:
                     return
-                yield f"{self.name}:{self.split}:{number}", row
+                yield f"{as_text(self.name)}:{self.split}:{number}", row
                 number += 1
+        except ImportError as error:
+            # Sounds and pictures take packages of their own; the message names the one.
+            raise InputError(
+                f"cannot read the dataset {self.named} after {number:,} rows ({first_line(error)}): "
+                "see to that, or give a dataset of texts alone"
+            ) from error
         # What datasets, pyarrow, gzip and the hub raise for a wrong name, a damaged file or no network.
         except (
             *(OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, zlib.error),
@@ -107,7 +119,7 @@ class DataSet:
         ) as error:
             where = "name, split and network" if not self.local else "split and files"
             raise InputError(
-                f"cannot read the dataset {self.named} after {number:,} rows ({_first_line(error)}): check {where}"
+                f"cannot read the dataset {self.named} after {number:,} rows ({first_line(error)}): check {where}"
             ) from error
 
 
@@ -115,23 +127,31 @@ def find_dataset(given: str) -> DataSet:
     """Find what NAME[:SPLIT] names; a directory may have colons in its name. The split is train where none is given.
 
     Raises:
-        InputError: no data set is named, or the package for them is missing.
+        InputError: no data set is named, the package for them is missing, or it would take the directory's path for a
+            pattern.
     """
-    with needed_by(f"--text hf:{given}"), quiet():  # known before a model is loaded
+    shown = as_text(given)
+    with needed_by(f"--text hf:{shown}"), quiet():  # known before a model is loaded
         import datasets  # noqa: F401
     parts = given.split(":")
     for count in range(len(parts), 0, -1):
-        # The shell leaves a ~ behind "hf:" as it is.
-        directory, split = from_home(":".join(parts[:count])), ":".join(parts[count:])
-        if parts[0] and directory.is_dir():
-            return DataSet(str(directory), split or "train", local=True)
+        found = DataSet(":".join(parts[:count]), ":".join(parts[count:]) or "train", local=True)
+        if parts[0] and found.directory.is_dir():
+            _check_pattern(found)
+            return found
     name, _, split = given.partition(":")
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise InputError(f"no dataset at {name}: no such directory")
+        raise InputError(f"no dataset at {as_text(name)}: no such directory")
     if not name:
-        raise InputError(f"--text hf:{given} names no dataset: give hf:NAME or hf:NAME:SPLIT")
+        raise InputError(f"--text hf:{shown} names no dataset: give hf:NAME or hf:NAME:SPLIT")
     return DataSet(name, split or "train", local=False)
 
 
-def _first_line(error: Exception) -> str:
-    return brief((str(error).strip().splitlines() or [type(error).__name__])[0], 300)
+def _check_pattern(found: DataSet) -> None:
+    """Refuse a directory whose path would stand for others, or for none, to `datasets`."""
+    path = str(found.directory.resolve())
+    if marks := [mark for mark in ("*", "?", "[", "]", "::") if mark in path]:
+        raise InputError(
+            f"--text hf:{as_text(found.name)}: the path {as_text(path)} has {marks[0]}, which the package datasets "
+            "takes for a pattern: rename it or move the dataset"
+        )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cofire.common.arrays import Ints
+from cofire.common.characters import first_line
 from cofire.common.extras import needed_by
 from cofire.common.files import as_text, from_home, sha256_of
 from cofire.common.quiet import quiet
@@ -151,10 +152,13 @@ class LanguageModel:
         try:
             found = self.run(np.zeros((1, 2), np.int64), [hook]).get(hook)
         # TransformerBridge loads models that it then does not run.
-        except (ValueError, LookupError, RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        except (
+            *(ValueError, LookupError, RuntimeError, TypeError, AttributeError),
+            *(NotImplementedError, ImportError),
+        ) as error:
             raise InputError(
-                f"TransformerBridge cannot run the model {self.info.name} up to {hook} ({text}): give another model"
+                f"TransformerBridge cannot run the model {self.info.name} up to {hook} ({first_line(error)}): "
+                "give another model"
             ) from error
         if found is None:
             raise InputError(f"SAE {spec} reads {hook}, which the model {self.info.name} does not compute")
@@ -231,12 +235,16 @@ def load_model(
             if asked:
                 steps = {name: bool(asked.get(name)) for name in PROCESSING}
                 bridge.enable_compatibility_mode(disable_warnings=True, **steps)
+    except ImportError as error:
+        # Quantised weights and some tokenizers take packages of their own; the message names the one.
+        raise InputError(
+            f"cannot load the model {model}: {first_line(error)}; see to that, or give another model"
+        ) from error
     # For a wrong name, a damaged file, an unknown model or no network transformers, torch, safetensors, tokenizers and
     # the hub raise errors of many classes, tokenizers a plain Exception.
     except Exception as error:
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         advice = "check the directory" if found.weights_sha256 else "check name and network, or give a directory"
-        raise InputError(f"cannot load the model {model}: {text}; {advice}") from error
+        raise InputError(f"cannot load the model {model}: {first_line(error)}; {advice}") from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # What transformers makes of a model that was saved without one: every text would have no tokens.
         raise InputError(f"the model {model} has no tokenizer: save its tokenizer there too, by save_pretrained")

@@ -15,8 +15,8 @@ __all__ = ["numbered", "pieces", "pieces_of"]
 PIECE = 2**20
 
 
-def pieces(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield (offset, bytes) of each piece of a UTF-8 text; two pieces are in memory at most.
+def pieces(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield (offset, bytes, whether there are more) of each piece of a UTF-8 text; two pieces are in memory at most.
 
     Args:
         read: returns the next bytes, at most as many as it is asked for; none at the end.
@@ -29,7 +29,7 @@ def pieces(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes]]:
         end = len(data) if len(data) <= PIECE else _end(data)
         if end == 0:
             return
-        yield offset, data[:end]
+        yield offset, data[:end], end < len(data)
         offset, data = offset + end, data[end:]
 
 
@@ -51,16 +51,10 @@ def pieces_of(name: str, text: str) -> Iterator[tuple[str, str]]:
     if len(text) <= PIECE // 4 or len(data := text.encode()) <= PIECE:
         yield name, text
         return
-    yield from numbered(name, (piece.decode() for _, piece in pieces(BytesIO(data).read)))
+    yield from numbered(name, ((piece.decode(), more) for _, piece, more in pieces(BytesIO(data).read)))
 
 
-def numbered(name: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each text; the names say which part it is where there are several."""
-    part, before = 0, None
-    for text in texts:
-        if before is not None:
-            part += 1
-            yield f"{name} (part {part})", before
-        before = text
-    if before is not None:
-        yield (f"{name} (part {part + 1})" if part else name), before
+def numbered(name: str, texts: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each (text, whether more follow); names say which part it is where there are several."""
+    for part, (text, more) in enumerate(texts, 1):
+        yield (f"{name} (part {part})" if more or part > 1 else name), text

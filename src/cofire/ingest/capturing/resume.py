@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from cofire.common.files import TENSORS_PART, sha256_of
+from cofire.common.files import ELSEWHERE, TENSORS_PART, sha256_of, spoilt
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import (
     COUNTS,
@@ -82,7 +82,8 @@ def compare(
 ) -> Manifest | None:
     """Return the manifest of the capture at `place` if it was made as `wanted`, or None if there is none yet.
 
-    A revision of the text that is known on one side alone is not compared; `compared_text` tells.
+    A revision of the text that is known on one side alone is not compared; `compared_text` tells. Nor is it where the
+    capture has its whole text, which is then gone on with.
 
     Args:
         place: the capture.
@@ -101,12 +102,16 @@ def compare(
         raise CaptureError(f"{place} holds {holds}: give another --out; --force deletes that")
     there = facts_of(manifest)
     for name in wanted | there:
-        if there.get(name) != wanted.get(name) and not _unknown(name, there, wanted, earlier_text):
-            raise CaptureError(
-                f"{place} was captured with another {_WORDS.get(name, name)} "
-                f"({_show(there.get(name))}, now {_show(wanted.get(name))}): give the same or another --out; "
-                "--force deletes this capture and starts over"
-            )
+        if there.get(name) == wanted.get(name) or _unknown(name, there, wanted, earlier_text):
+            continue
+        if name == TEXT_REVISION and manifest.text.sha256 is not None:
+            continue
+        # The hub decides about the revision, and not the user.
+        same = "" if name == TEXT_REVISION else "give the same or "
+        raise CaptureError(
+            f"{place} was captured with another {_WORDS.get(name, name)} "
+            f"({_show(there.get(name))}, now {_show(wanted.get(name))}): {same}{ELSEWHERE}"
+        )
     return manifest
 
 
@@ -116,9 +121,18 @@ def _unknown(name: str, there: dict[str, Any], wanted: dict[str, Any], earlier_t
     return name == "text" and earlier_text is not None and there.get(name) == earlier_text
 
 
-def compared_text(manifest: Manifest, settings: dict[str, Any]) -> bool:
-    """Tell whether the text of a capture that `compare` returned is known to be that of `settings`."""
-    return all(manifest.settings.get(name) == settings.get(name) for name in ("text", TEXT_REVISION))
+def compared_text(manifest: Manifest, settings: dict[str, Any], *, hub: bool) -> bool:
+    """Tell whether the text of a capture that `compare` returned is known to be that of `settings`.
+
+    Of a data set of the `hub` that takes the revision too.
+    """
+    names = ("text", TEXT_REVISION) if hub else ("text",)
+    return all(manifest.settings.get(name) == settings.get(name) is not None for name in names)
+
+
+def text_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that say which text it is, as far as they are known."""
+    return {name: settings[name] for name in ("text", TEXT_REVISION) if settings.get(name) is not None}
 
 
 def _show(value: Any) -> str:
@@ -135,14 +149,14 @@ def verify(place: Path, manifest: Manifest) -> None:
     for file, sha256 in manifest.hashes.items():
         path = place / file
         if not path.is_file() or sha256_of(path) != sha256:
-            raise CaptureError(f"{path} is missing or damaged: start over with --force")
+            raise spoilt(path)
     if manifest.text.sha256 is None:
         return
     for name in OURS:
         if not (place / name).is_file():
-            raise CaptureError(f"{place / name} is missing: start over with --force")
+            raise spoilt(place / name)
     if hash_of_tokens(place / TEXT) != manifest.text.sha256:
-        raise CaptureError(f"{place / TEXT} is damaged: start over with --force")
+        raise spoilt(place / TEXT)
 
 
 def check_place(place: Path) -> None:

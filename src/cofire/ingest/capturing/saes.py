@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.arrays import Singles
+from cofire.common.characters import first_line
 from cofire.common.extras import needed_by
 from cofire.common.files import as_text, from_home, sha256_of, write_tensors
 from cofire.common.quiet import quiet
@@ -260,9 +261,12 @@ def _load(source: SaeSource, device: str) -> Any:
                 return SAE.load_from_disk(source.directory, device=device, dtype="float32")
             return SAE.from_pretrained(source.release, source.sae_id, device=device, dtype="float32")
     # What sae-lens, safetensors, torch and the hub raise for a wrong name, a damaged file or no network.
-    except (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
+    except (
+        *(OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError),
+        *(ImportError, SafetensorError),
+    ) as error:
         advice = "check it" if source.directory else "check name and network, or give RELEASE:SAE_ID=DIR"
-        raise InputError(f"cannot load SAE {source.spec} {where}: {_brief(error)}; {advice}") from error
+        raise InputError(f"cannot load SAE {source.spec} {where}: {first_line(error, 200)}; {advice}") from error
 
 
 def _check_class(spec: str, architecture: str) -> None:
@@ -313,8 +317,3 @@ def _hash_tensors(state: dict[str, Any]) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _brief(error: Exception) -> str:
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return text if len(text) <= 200 else text[:197] + "..."

@@ -66,7 +66,9 @@ class TextSource:
 
     def earlier_fingerprint(self) -> str | None:
         """Return what cofire took for the fingerprint before it read the files of a dataset's directory, or None."""
-        return _hash([self.dataset.named]) if self.dataset and self.dataset.local else None
+        if self.dataset is None or not self.dataset.local:
+            return None
+        return _hash([f"hf:{self.dataset.name}:{self.dataset.split}"])
 
     def documents(self) -> Iterator[tuple[str, str]]:
         """Yield (name, text) of each document that is not empty, in order.
@@ -78,13 +80,13 @@ class TextSource:
         if self.dataset:
             for name, row in self.dataset.rows():
                 if text := _field(row, self.field, f"hf:{name}"):
-                    yield from pieces_of(sound(name), text)
+                    yield from pieces_of(name, text)
             return
         for name, path in self.files:
             try:
                 with _reader(path) as handle:
                     if name.removesuffix(".gz").endswith(".txt"):
-                        yield from numbered(sound(name), _texts(path, handle))
+                        yield from numbered(name, _texts(path, handle))
                     else:
                         yield from _json_lines(name, handle, self.field)
             except (OSError, EOFError, zlib.error) as error:
@@ -101,14 +103,14 @@ def open_text(text: str | Path, field: str = "text") -> TextSource:
     name = as_text(text)
     if not name.strip():
         raise InputError(f"no text named: give {KINDS}")
-    if sound(field) != field:
-        raise InputError(f"--text-field {sound(field)} is not UTF-8: no JSON line and no dataset has such a field")
+    if as_text(field) != field:
+        raise InputError(f"--text-field {as_text(field)} is not UTF-8: no JSON line and no dataset has such a field")
     if name.startswith("hf:"):
-        return TextSource(name, (), find_dataset(name.removeprefix("hf:")), field)
+        return TextSource(name, (), find_dataset(str(text).removeprefix("hf:")), field)
     path = Path(text)
     if path.is_file():
         if not path.name.endswith(SUFFIXES):
-            raise InputError(f"text {path} is of an unknown kind: give {KINDS}")
+            raise InputError(f"text {name} is of an unknown kind: give {KINDS}")
         return TextSource(name, ((as_text(path.name), path),), None, field)
     if not path.is_dir():
         raise InputError(f"no text at {name}: give {KINDS}")
@@ -131,15 +133,15 @@ def _reader(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
 
 
-def _texts(path: Path, handle: BinaryIO) -> Iterator[str]:
-    """Yield the text of each piece of a text file, every line end as a line feed."""
-    for offset, piece in pieces(handle.read):
+def _texts(path: Path, handle: BinaryIO) -> Iterator[tuple[str, bool]]:
+    """Yield the text of each piece of a text file, every line end as a line feed, and whether there are more."""
+    for offset, piece, more in pieces(handle.read):
         try:
             text = piece.decode("utf-8-sig" if offset == 0 else "utf-8")
         except UnicodeDecodeError as error:
             raise InputError(f"text {path} is not UTF-8 (byte {offset + error.start}): convert it first") from error
         if text:
-            yield text.replace("\r\n", "\n").replace("\r", "\n")
+            yield text.replace("\r\n", "\n").replace("\r", "\n"), more
 
 
 def _json_lines(name: str, handle: BinaryIO, field: str) -> Iterator[tuple[str, str]]:

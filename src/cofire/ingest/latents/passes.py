@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from cofire.common.arrays import Array, Bools, Floats, Ints
+from cofire.common.files import AGAIN
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.shard import Shard
@@ -73,7 +74,7 @@ def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> FirstPass:
     low, high = np.full(n, np.inf), np.full(n, -np.inf)
     for shard in shards:
         if len(shard.indices) and (shard.indices.min() < 0 or shard.indices.max() >= n):
-            raise CaptureError(f"capture {capture.path} has a latent outside 0..{n - 1}; capture again with --force")
+            raise CaptureError(f"capture {capture.path} has a latent outside 0..{n - 1}; {AGAIN}")
         values = shard.values.astype(np.float64)
         firing_count += np.bincount(shard.indices, minlength=n)
         total += np.bincount(shard.indices, weights=values, minlength=n)

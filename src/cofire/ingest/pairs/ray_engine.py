@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cofire.common.arrays import Ints32
+from cofire.common.characters import first_line
 from cofire.common.files import sha256_of, writing
 from cofire.errors import CaptureError, CofireError, InputError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -333,4 +334,4 @@ def _fetched(reference: Any) -> Any:
             f"a task on node {error.ip} failed: {type(error.cause).__name__}: {cause[-1] if cause else ''}"
         ) from error
     except RayError as error:
-        raise StoreError(f"the Ray cluster gave up: {str(error).strip().splitlines()[0]}") from error
+        raise StoreError(f"the Ray cluster gave up: {first_line(error)}") from error

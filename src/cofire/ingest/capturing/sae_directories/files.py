@@ -15,6 +15,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+from cofire.common.characters import first_line
 from cofire.common.extras import needed_by
 from cofire.common.quiet import quiet
 from cofire.errors import InputError
@@ -75,7 +76,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON ({_brief(error)}): copy or save the SAE again") from error
+        raise InputError(f"{path} is not JSON ({first_line(error, 120)}): copy or save the SAE again") from error
     if not isinstance(found, dict):
         raise InputError(f"{path} is not a JSON object: copy or save the SAE again")
     return found
@@ -237,14 +238,9 @@ def _read(path: Path) -> dict[str, Any]:
         zipfile.BadZipFile,
         SafetensorError,
     ) as e:
-        raise InputError(f"{path} cannot be read as tensors ({_brief(e)}): copy or save it again") from e
+        raise InputError(f"{path} cannot be read as tensors ({first_line(e, 120)}): copy or save it again") from e
     if isinstance(found, dict) and "ae" in found and "optimizer" in found:
         raise InputError(f"{path} is the backup of a training that had not ended: its scale is not that of a saved SAE")
     if not isinstance(found, dict) or not all(isinstance(one, torch.Tensor) for one in found.values()):
         raise InputError(f"{path} is no state of an SAE (tensors by name): save the SAE's state_dict() there")
     return found
-
-
-def _brief(error: Exception) -> str:
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -126,6 +126,12 @@ def test_an_interrupted_capture_of_what_looks_ahead_goes_on_unless_it_was_padded
     capture(model, [str(sae)], text, whole, **run)
     with pytest.raises(KeyboardInterrupt):
         capture(model, [str(sae)], text, out, **run, progress=Stop(3))
+    kept = (out / "text.parquet").read_bytes()
+    for damaged in (b"", kept[:-5]):
+        (out / "text.parquet").write_bytes(damaged)
+        with pytest.raises(CaptureError, match=r"text\.parquet cannot be read .*; make it again: .*--force deletes"):
+            capture(model, [str(sae)], text, out, **run)
+    (out / "text.parquet").write_bytes(kept)
     assert 0 < Manifest.read(out).done < Manifest.read(whole).done
     shutil.copytree(out, tmp_path / "earlier")
     capture(model, [str(sae)], text, out, **run)
@@ -266,7 +272,7 @@ def test_a_token_beyond_the_embedding_is_named(tmp_path: Path) -> None:
 
 def test_an_sae_of_another_model_is_noticed(models: Path, text: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    sae = save_sae(tmp_path / "sae", model_name="pythia-70m-deduped\ud83d")
+    sae = save_sae(tmp_path / "sae", model_name="pythia-70m-deduped\ud83d", more={"k\udc00": ["\ud83d"]})
     (one,) = capture(model_of(models, "gpt2"), [str(sae)], text, tmp_path / "out", **RUN, notice=said.append)
     assert said == [
         (
@@ -276,6 +282,7 @@ def test_an_sae_of_another_model_is_noticed(models: Path, text: Path, tmp_path: 
     ]
     # Half a character in a cfg.json is no reason to fail, and the manifest can be read again.
     assert Manifest.read(one.path).sae.metadata["model_name"] == "pythia-70m-deduped\ufffd"
+    assert Manifest.read(one.path).sae.metadata["more"] == {"k\ufffd": ["\ufffd"]}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 from pathlib import Path
@@ -100,17 +99,6 @@ def test_a_manifest_of_a_newer_cofire_is_not_called_damaged(tmp_path: Path) -> N
         with pytest.raises(CaptureError, match=message) as caught:
             Manifest.read(tmp_path)
         assert "--force" not in str(caught.value)
-
-
-def test_half_a_character_does_not_keep_a_manifest_from_being_written(tmp_path: Path) -> None:
-    broken = os.fsdecode(b"/saes/\xff")
-    manifest = make_manifest(tmp_path)
-    manifest.sae = SaeInfo(source=broken, metadata={"a\ud83d": ["b\ud83d", {"c": "\udc00"}, 1, None]})
-    manifest.text = TextInfo(documents=0, tokens=0, sources=[broken])
-    manifest.write(tmp_path)
-    found = Manifest.read(tmp_path)
-    assert (found.sae.source, found.text.sources) == ("/saes/\ufffd", ["/saes/\ufffd"])
-    assert found.sae.metadata == {"a\ufffd": ["b\ufffd", {"c": "\ufffd"}, 1, None]}
 
 
 def test_places_that_are_not_ours_are_refused(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_no_residuals(tmp_path: Path) -> None:
     from builders import make_capture, random_arrays
 
     noise = capture_noise(make_capture(tmp_path, random_arrays(0)))
-    assert noise.reason == "no residuals are stored: make the capture with x in the npz and --force"
+    assert noise.reason == "no residuals are stored: make the capture again with x in the npz, to another --out"
     assert np.isnan(noise.sigma0).all()
 
 

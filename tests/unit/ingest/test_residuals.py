@@ -175,7 +175,7 @@ def test_a_torn_and_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="cannot be read"):
         list(capture.residuals())
     file.unlink()
-    with pytest.raises(CaptureError, match=r"lacks residuals/residuals-00000\.safetensors"):
+    with pytest.raises(CaptureError, match=r"residuals/residuals-00000\.safetensors is missing"):
         CaptureDir.open(capture.path)
 
 

@@ -173,14 +173,13 @@ def test_names_that_are_not_utf_8_are_read_too(tmp_path: Path) -> None:
     assert len(source.fingerprint()) == 64
     with pytest.raises(InputError, match=r"--text-field b\\xff is not UTF-8"):
         open_text(tmp_path / name, os.fsdecode(b"b\xff"))
-    # A directory of a dataset is looked up by its name, and shown as all others are.
+    # A directory of a dataset is found too, but `datasets` does not read it.
     data = tmp_path / os.fsdecode(b"d\xff")
     data.mkdir()
     (data / "train.jsonl").write_text('{"text": "y"}\n')
-    dataset = open_text(f"hf:{data}")
-    assert dataset.name == f"hf:{tmp_path}/d\\xff"
-    assert dataset.dataset is not None
-    assert [path.name for _, path in dataset.dataset.files()] == ["train.jsonl"]
+    with pytest.raises(InputError, match=r"the path .*/d\\xff is not UTF-8, .*: rename it") as caught:
+        open_text(f"hf:{data}")
+    str(caught.value).encode()
     # Nor is half a character any byte.
     with pytest.raises(InputError, match="no text at a\ufffd"):
         open_text("a\ud83d.txt")

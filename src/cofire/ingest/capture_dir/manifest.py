@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cofire.common.characters import sound
 from cofire.common.files import AGAIN, write_text
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import MANIFEST
@@ -17,20 +16,6 @@ FORMAT = 1
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _writable(cls, values: Any) -> Any:
-        """Take half surrogate pairs out of paths and of an SAE's metadata: JSON cannot be written with them."""
-        return _sound(values)
-
-
-def _sound(value: Any) -> Any:
-    if isinstance(value, str):
-        return sound(value)
-    if isinstance(value, list):
-        return [_sound(one) for one in value]
-    return {_sound(key): _sound(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 class SaeInfo(_Part):

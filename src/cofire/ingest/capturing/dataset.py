@@ -127,8 +127,8 @@ def find_dataset(given: str) -> DataSet:
     """Find what NAME[:SPLIT] names; a directory may have colons in its name. The split is train where none is given.
 
     Raises:
-        InputError: no data set is named, the package for them is missing, or it would take the directory's path for a
-            pattern.
+        InputError: no data set is named, the package for them is missing, or it does not take the directory's path
+            as it is.
     """
     shown = as_text(given)
     with needed_by(f"--text hf:{shown}"), quiet():  # known before a model is loaded
@@ -137,7 +137,7 @@ def find_dataset(given: str) -> DataSet:
     for count in range(len(parts), 0, -1):
         found = DataSet(":".join(parts[:count]), ":".join(parts[count:]) or "train", local=True)
         if parts[0] and found.directory.is_dir():
-            _check_pattern(found)
+            _check_path(found)
             return found
     name, _, split = given.partition(":")
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
@@ -147,11 +147,14 @@ def find_dataset(given: str) -> DataSet:
     return DataSet(name, split or "train", local=False)
 
 
-def _check_pattern(found: DataSet) -> None:
-    """Refuse a directory whose path would stand for others, or for none, to `datasets`."""
+def _check_path(found: DataSet) -> None:
+    """Refuse a directory whose path `datasets` cannot read, or takes for a pattern, of others or of none."""
     path = str(found.directory.resolve())
-    if marks := [mark for mark in ("*", "?", "[", "]", "::") if mark in path]:
+    marks = [mark for mark in ("*", "?", "[", "]", "::") if mark in path]
+    why = f"has {marks[0]}, which the package datasets takes for a pattern" if marks else None
+    if as_text(path) != path:
+        why = "is not UTF-8, which the package datasets wants"
+    if why:
         raise InputError(
-            f"--text hf:{as_text(found.name)}: the path {as_text(path)} has {marks[0]}, which the package datasets "
-            "takes for a pattern: rename it or move the dataset"
+            f"--text hf:{as_text(found.name)}: the path {as_text(path)} {why}: rename it or move the dataset"
         )

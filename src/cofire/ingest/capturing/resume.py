@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from cofire.common.files import ELSEWHERE, TENSORS_PART, sha256_of, spoilt
+from cofire.common.files import ELSEWHERE, TENSORS_PART, sha256_of, spoilt, unreadable
 from cofire.errors import CaptureError, InputError
 from cofire.ingest.capture_dir.layout import (
     COUNTS,
@@ -155,7 +155,11 @@ def verify(place: Path, manifest: Manifest) -> None:
     for name in OURS:
         if not (place / name).is_file():
             raise spoilt(place / name)
-    if hash_of_tokens(place / TEXT) != manifest.text.sha256:
+    try:
+        same = hash_of_tokens(place / TEXT) == manifest.text.sha256
+    except (ValueError, OSError) as error:
+        raise unreadable(place / TEXT, error) from error
+    if not same:
         raise spoilt(place / TEXT)
 
 

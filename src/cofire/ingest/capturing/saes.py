@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cofire.common.arrays import Singles
-from cofire.common.characters import first_line
+from cofire.common.characters import first_line, sound
 from cofire.common.extras import needed_by
 from cofire.common.files import as_text, from_home, sha256_of, write_tensors
 from cofire.common.quiet import quiet
@@ -195,7 +195,8 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
     _settle_normalization(source, module)
     # Of another library's SAE sae-lens says that it trained it.
     said = source.metadata if source.files else config.metadata.to_dict()
-    metadata = json.loads(json.dumps(said, default=str))
+    # Half a character would not go into any file.
+    metadata = json.loads(sound(json.dumps(said, default=str, ensure_ascii=False)))
     hook = metadata.get("hook_name")
     if not isinstance(hook, str) or not hook:
         raise InputError(

@@ -123,7 +123,7 @@ def capture_noise(capture: CaptureDir, *, denoise: bool = True) -> Noise:
     n_latents = capture.manifest.n_latents
     if not capture.has_residuals:
         how = "with x in the npz" if capture.manifest.kind == "import" else "with --residuals"
-        return Noise.unknown(n_latents, f"no residuals are stored: make the capture {how} and --force")
+        return Noise.unknown(n_latents, f"no residuals are stored: make the capture again {how}, to another --out")
     encoders = _encoders(capture)
     if isinstance(encoders, str):
         return Noise.unknown(n_latents, encoders)

@@ -254,23 +254,32 @@ def test_a_store_whose_server_is_stopped_is_told_in_time(
         os.kill(pid, signal.SIGCONT)
 
 
-def test_one_that_only_starts_or_loads_has_time_for_it(embedded_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_only_starts_has_time_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds the lock and has not said yet where it listens. None is told to end it."""
-    monkeypatch.setattr(opening, "_LEAST_SECONDS", LIMIT)
-    with (embedded_dir / "lock").open("rb") as starting:
-        fcntl.flock(starting, fcntl.LOCK_EX)
-        released = threading.Timer(3 * LIMIT, fcntl.flock, (starting, fcntl.LOCK_UN))
-        released.start()
-        with open_store(embedded_dir, timeout=LIMIT) as store, ThreadPoolExecutor(1) as pool:
-            assert not released.is_alive()
-            assert store.read("RETURN 1").rows == [(1,)]
-            with store.alone(), soon(), pytest.raises(StoreBusy, match="is being filled by its first load") as caught:
-                pool.submit(store.read, "RETURN 1").result(60)
-            one_line(caught)
+    own = server.EmbeddedServer(tmp_path / "store", create=True)
+    with (own.directory / "lock").open("wb") as lock, socket.create_server(("127.0.0.1", 0)) as listener:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        port = listener.getsockname()[1]
+        says = {"pid": os.getpid(), "parent": os.getpid(), "port": port, "password": "x"}
+        threading.Timer(3 * LIMIT, (own.directory / "owner.json").write_text, (json.dumps(says),)).start()
+        assert own.start(LIMIT).port == port
+        (own.directory / "owner.json").unlink()
         monkeypatch.setattr(server, "OPEN_SECONDS", LIMIT)
-        fcntl.flock(starting, fcntl.LOCK_EX)
         with soon(), pytest.raises(StoreBusy, match="held by another process"):
-            open_store(embedded_dir, timeout=LIMIT)
+            own.start(LIMIT)
+
+
+def test_a_thread_does_not_wait_for_what_another_one_fills(embedded_store: Store) -> None:
+    with open_store(embedded_store.location) as store, ThreadPoolExecutor(1) as pool:
+        store._connection._patience, store._connection._lent = LIMIT, True
+        with store._connection._opening, soon(), pytest.raises(StoreBusy, match="filled by its first load") as caught:
+            pool.submit(store.read, "RETURN 1").result(60)
+        one_line(caught)
+        store._connection._lent = False
+        with store._connection._opening:
+            answer = pool.submit(store.read, "RETURN 1")
+            time.sleep(2 * LIMIT)  # one that opens has longer
+        assert answer.result(60).rows == [(1,)]
 
 
 def test_closed_in_another_thread_while_its_server_starts(embedded_dir: Path) -> None:

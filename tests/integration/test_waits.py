@@ -369,5 +369,30 @@ def test_what_is_larger_than_a_message_may_be_is_not_sent(embedded_store: Store)
         assert kb.cypher(text, u="x" * room)["n"].tolist() == [room]
 
 
+def test_what_holds_itself_is_not_sent(store: Store, request: pytest.FixtureRequest) -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    given: dict[str, str] = {}
+    if store.kind == "neo4j":
+        server: Neo4jServer = request.getfixturevalue("neo4j_server")
+        given = {"username": server.username, "password": server.password}
+    with KnowledgeBase(store.location, **given) as kb:
+        for value in (itself, {"a": itself}, deep):
+            for ask in (
+                lambda v: kb.cypher("RETURN $v AS v", v=v),
+                lambda v: list(kb.iter("RETURN $v AS v", v=v)),
+                lambda v: store.explain("RETURN $v AS v", {"v": v}),
+                lambda v: store.write([("CREATE (:X {v: $v})", {"v": v})]),
+            ):
+                with pytest.raises(QueryError, match="nested more than 500 levels"):
+                    ask(value)
+            with pytest.raises(QueryError) as caught:
+                kb.query("latent_card", sae=value, index=value)
+            one_line(caught)
+
+
 def test_neo4j_takes_larger_messages(neo4j_store: Store) -> None:
     assert neo4j_store.read("RETURN size($u) AS n", {"u": "x" * (MOST_BYTES + 1)}).rows == [(MOST_BYTES + 1,)]

@@ -11,7 +11,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -170,11 +169,13 @@ def test_the_server_ends_with_its_owner_whoever_else_holds_the_store(embedded_di
     server = server_pid(embedded_dir)
     closed, closing = os.pipe()
     taken, taking = os.pipe()
+    asked_once, asking = os.pipe()
 
     def work() -> str:
         os.close(closing)
         os.close(taking)
         said = [asked(first, 1)]
+        os.write(asking, b"1")
         os.read(closed, 1)
         try:
             first.read("RETURN 1")
@@ -186,7 +187,7 @@ def test_the_server_ends_with_its_owner_whoever_else_holds_the_store(embedded_di
         return "; ".join(said)
 
     child = forked(work)
-    time.sleep(1.0)  # it asks while the server is there; what it says shows that it did
+    assert os.read(asked_once, 1) == b"1"  # while the server is there
     first.close()
     assert ended(server, 15.0)
     os.close(closing)
@@ -202,8 +203,8 @@ def test_the_server_ends_with_its_owner_whoever_else_holds_the_store(embedded_di
     with pytest.warns(ResourceWarning):
         dropped(stores)
     assert ended(server, 30.0)
-    os.close(closed)
-    os.close(taken)
+    for end in (closed, taken, asked_once, asking):
+        os.close(end)
 
 
 def server_pid(directory: Path) -> int:

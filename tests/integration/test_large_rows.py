@@ -57,11 +57,12 @@ def test_the_longest_names_and_texts_are_loaded_and_found(store: Store, longest:
     assert {row[0] for row in rows} == {longest.uid}
 
 
-@pytest.fixture
-def too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CaptureDir:
+@pytest.fixture(scope="module")
+def too_long(tmp_path_factory: pytest.TempPathFactory) -> CaptureDir:
     """A capture made by a cofire that did not look."""
-    monkeypatch.setattr(import_activations, "LONGEST_TEXT", 10**6)
-    return with_texts(tmp_path / "made", ["short", "word " * 2000, "é" * LONGEST_TEXT])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_activations, "LONGEST_TEXT", 10**6)
+        return with_texts(tmp_path_factory.mktemp("made"), ["short", "word " * 2000, "é" * LONGEST_TEXT])
 
 
 def test_a_text_too_long_for_an_index_is_refused_before_anything_is_written(
@@ -85,14 +86,15 @@ def test_a_text_too_long_for_an_index_is_refused_before_anything_is_written(
 
 
 def test_so_is_a_name_and_a_list_that_a_manifest_brings(too_long: CaptureDir) -> None:
-    manifest = too_long.manifest
+    capture = CaptureDir.open(too_long.path)
+    manifest = capture.manifest
     manifest.text.sources = [f"/data/part-{i:06d}.jsonl" for i in range(300_000)]
     with pytest.raises(InputError, match=r"Capture test/a/b/capture has 8,4.* bytes; 8,388,608 are the most"):
-        load_plan(too_long)
+        load_plan(capture)
     assert manifest.model is not None
     manifest.model.name = "x" * 10_240
     with pytest.raises(InputError, match=r"the name of Model x+\.\.\. has 10,240 bytes"):
-        load_plan(too_long)
+        load_plan(capture)
 
 
 def synthetic(texts: list[list[str]]) -> LoadPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.count import count
 from cofire.pipeline import ingest_all
 from cofire.queries.library import library
+from cofire.schema.base import LONGEST_TEXT
 from cofire.settings import load_settings
 from cofire.store import Store, migrations
 from cofire.store.export.directory import capture_rows
@@ -25,6 +27,8 @@ from cofire.store.plan.plan import load_plan
 from cofire.store.versions import migrate
 from graphs import dump_graph
 
+GRIN = "\U0001f600"
+"""Four bytes."""
 LETTERS = "abcdefghijklmnop"
 OTHERS = "abcefdGHIJKLMNOP"
 """The same ids: three with the same texts, three with texts of other ids, ten with texts of their own."""
@@ -160,6 +164,24 @@ def test_a_store_of_mixed_vocabularies_is_mended(
     assert loaded.read("MATCH (t:Token) WHERE t.uid STARTS WITH 'test/second' RETURN count(t)").rows == [(0,)]
 
 
+def test_a_text_above_what_an_index_takes_is_cut(loaded: Store, small_steps: None) -> None:
+    """Neo4j would fail the migration for ever. Texts were not bounded then, and lists have no index."""
+    as_before(loaded, version=4)
+    long = GRIN * LONGEST_TEXT
+    text = """MATCH (a:Latent {sae: 'test/second'})
+SET a.topTokens = [t IN a.topTokens | CASE t WHEN 'G' THEN $long ELSE t END],
+    a.distinctiveTokens = [t IN a.distinctiveTokens | CASE t WHEN 'G' THEN $long ELSE t END]"""
+    loaded.write([(text, {"long": long})])
+    assert [step.to for step in migrate(loaded)] == [5]
+    [(shown,)] = loaded.read("MATCH (t:Token {uid: 'test/second/token/6'}) RETURN t.text").rows
+    assert shown == GRIN * (LONGEST_TEXT // 4)
+    # Once more, as after a kill: it stays.
+    links = loaded.read(LINKS).rows
+    loaded.write([("MATCH (v:SchemaVersion) SET v.version = 4", {})])
+    assert [step.to for step in migrate(loaded)] == [5]
+    assert loaded.read(LINKS).rows == links
+
+
 def test_so_are_lists_that_an_earlier_migration_made_of_wrong_texts(loaded: Store, small_steps: None) -> None:
     as_before(loaded, version=3)
     assert [step.to for step in migrate(loaded)] == [4, 5]
@@ -184,16 +206,22 @@ def with_model(capture: CaptureDir, layers: int | None, width: int | None) -> Ca
     return CaptureDir.open(capture.path)
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> list[CaptureDir]:
-    """Two small captures of models of one name that are not one; counted and analysed."""
+@pytest.fixture(scope="module")
+def _two(tmp_path_factory: pytest.TempPathFactory) -> list[CaptureDir]:
+    folder = tmp_path_factory.mktemp("two")
     made = [
-        with_model(captured(tmp_path, seed, sae, LETTERS, "m"), layers, 64)
+        with_model(captured(folder, seed, sae, LETTERS, "m"), layers, 64)
         for seed, (sae, layers) in enumerate((("small", 12), ("large", 24)))
     ]
     for capture in made:
         counted(capture)
     return made
+
+
+@pytest.fixture
+def two(_two: list[CaptureDir], tmp_path: Path) -> list[CaptureDir]:
+    """Two small captures of models of one name that are not one; counted and analysed."""
+    return [CaptureDir.open(shutil.copytree(capture.path, tmp_path / str(i))) for i, capture in enumerate(_two)]
 
 
 SAID = r"test/small and test/large both have the Model m, whose layers is 12 for the one and 24 for the other: two of"

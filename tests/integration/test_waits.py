@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -10,11 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from neo4j import Driver
 
 from builders import make_capture, random_arrays
 from cofire import KnowledgeBase
@@ -23,6 +26,8 @@ from cofire.analysis.analyze import analyze
 from cofire.errors import QueryError, StoreBusy, StoreError, TimeLimit
 from cofire.ingest.count import CountSettings, count
 from cofire.store import Store, open_store, opening
+from cofire.store.calls import hang_up
+from cofire.store.embedded import server
 from cofire.store.load import write
 from cofire.store.packed import packed_size
 from cofire.store.plan.plan import load_plan
@@ -31,8 +36,8 @@ from processes import ended
 from servers import Neo4jServer, Relay, one_line
 
 LIMIT = 0.4
-SOON = 5.0
-"""Well below what any wait of the driver or of cofire takes by itself; a busy machine needs some of it."""
+SOON = 15.0
+"""Below what a wait for a silent server takes by itself (half a minute or more); a busy machine needs some of it."""
 
 
 class Falling(NamedTuple):
@@ -151,11 +156,14 @@ def test_what_other_threads_wait_for_is_cut(falling: Falling) -> None:
         threads = [threading.Thread(target=write) for _ in range(2)]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        calls = kb._store._connection.calls
+        while len([call for call in list(calls) if call._busy]) < 2:
+            assert all(thread.is_alive() for thread in threads)
+            time.sleep(0.01)
         with soon():
             kb._store.interrupt()
             for thread in threads:
-                thread.join()
+                thread.join(20)
         falling.speak()
         # Nobody waits for what they began, and it ends, too.
         for thread in threading.enumerate():
@@ -246,6 +254,86 @@ def test_a_store_whose_server_is_stopped_is_told_in_time(
         os.kill(pid, signal.SIGCONT)
 
 
+def test_one_that_only_starts_has_time_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the lock and has not said yet where it listens. None is told to end it."""
+    own = server.EmbeddedServer(tmp_path / "store", create=True)
+    with (own.directory / "lock").open("wb") as lock, socket.create_server(("127.0.0.1", 0)) as listener:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        port = listener.getsockname()[1]
+        says = {"pid": os.getpid(), "parent": os.getpid(), "port": port, "password": "x"}
+        threading.Timer(3 * LIMIT, (own.directory / "owner.json").write_text, (json.dumps(says),)).start()
+        assert own.start(LIMIT).port == port
+        (own.directory / "owner.json").unlink()
+        monkeypatch.setattr(server, "OPEN_SECONDS", LIMIT)
+        with soon(), pytest.raises(StoreBusy, match="held by another process"):
+            own.start(LIMIT)
+
+
+def test_a_thread_does_not_wait_for_what_another_one_fills(embedded_store: Store) -> None:
+    with open_store(embedded_store.location) as store, ThreadPoolExecutor(1) as pool:
+        store._connection._patience, store._connection._lent = LIMIT, True
+        with store._connection._opening, soon(), pytest.raises(StoreBusy, match="filled by its first load") as caught:
+            pool.submit(store.read, "RETURN 1").result(60)
+        one_line(caught)
+        store._connection._lent = False
+        with store._connection._opening:
+            answer = pool.submit(store.read, "RETURN 1")
+            time.sleep(2 * LIMIT)  # one that opens has longer
+        assert answer.result(60).rows == [(1,)]
+
+
+def test_closed_in_another_thread_while_its_server_starts(embedded_dir: Path) -> None:
+    store = Store(str(embedded_dir), "cofire", embedded=(own := server.EmbeddedServer(embedded_dir, create=False)))
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(store.connect)
+        while own._child is None:
+            assert not opened.done()
+            time.sleep(0.01)
+        child = own._child
+        store.close(hurried=True)
+        child.kill()  # it would end by itself, later
+        with pytest.raises(StoreError, match="was closed here"):
+            opened.result(60)
+    assert not own.owned
+
+
+def test_closed_just_when_it_was_opened(embedded_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = open_store(embedded_store.location)._connection
+    driver = connection.driver()
+    connection._driver = None
+
+    def connected() -> Driver:
+        connection.close()
+        return driver
+
+    monkeypatch.setattr(connection, "_connected", connected)
+    with pytest.raises(StoreError, match="was closed here"):
+        connection.driver()
+    assert driver._closed
+
+
+def test_a_driver_that_another_thread_gives_up(embedded_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the moment that a call gets it and its first use."""
+    with open_store(embedded_store.location) as store:
+        connection, once = store._connection, store._connection.driver
+        given: list[Driver] = []
+
+        def driver() -> Driver:
+            given.append(once())
+            if len(given) == 2:  # the first is that of `connect`
+                connection._forget(given[1], seconds=1.0)
+            return given[-1]
+
+        monkeypatch.setattr(connection, "driver", driver)
+        assert store.read("RETURN 1").rows == [(1,)]
+        assert len(given) == 3
+        assert given[2] is not given[1]
+        hang_up(given[2])  # and nobody knows why
+        with pytest.raises(StoreError, match="closed") as caught:
+            store.read("RETURN 1")
+        one_line(caught)
+
+
 def test_a_port_where_something_else_speaks_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -279,6 +367,31 @@ def test_what_is_larger_than_a_message_may_be_is_not_sent(embedded_store: Store)
         # The largest that is let through arrives.
         room = MOST_BYTES - 1024 - packed_size("EXPLAIN " + text) - packed_size({"u": ""})
         assert kb.cypher(text, u="x" * room)["n"].tolist() == [room]
+
+
+def test_what_holds_itself_is_not_sent(store: Store, request: pytest.FixtureRequest) -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    given: dict[str, str] = {}
+    if store.kind == "neo4j":
+        server: Neo4jServer = request.getfixturevalue("neo4j_server")
+        given = {"username": server.username, "password": server.password}
+    with KnowledgeBase(store.location, **given) as kb:
+        for value in (itself, {"a": itself}, deep):
+            for ask in (
+                lambda v: kb.cypher("RETURN $v AS v", v=v),
+                lambda v: list(kb.iter("RETURN $v AS v", v=v)),
+                lambda v: store.explain("RETURN $v AS v", {"v": v}),
+                lambda v: store.write([("CREATE (:X {v: $v})", {"v": v})]),
+            ):
+                with pytest.raises(QueryError, match="nested more than 500 levels"):
+                    ask(value)
+            with pytest.raises(QueryError) as caught:
+                kb.query("latent_card", sae=value, index=value)
+            one_line(caught)
 
 
 def test_neo4j_takes_larger_messages(neo4j_store: Store) -> None:

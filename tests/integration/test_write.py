@@ -407,7 +407,13 @@ def test_another_sae_of_the_same_name_is_not_called_a_version_of_it(
             with pytest.raises(ConflictError) as caught:
                 refuse(given)
             assert f"holds another SAE under the name r/s ({difference})" in str(caught.value)
-            assert "--sae RELEASE:SAE_ID=DIR); --replace would delete the other SAE" in str(caught.value)
+            assert "import this one again (--release, --sae-id) under a name of its own" in str(caught.value)
+            assert str(caught.value).endswith("add --replace, which deletes the one in the store")
+    manifest = CaptureDir.open(tmp_path / "other").manifest
+    manifest.kind = "capture"
+    manifest.write(tmp_path / "other")
+    with pytest.raises(ConflictError, match=r"capture this one again \(--sae RELEASE:SAE_ID=DIR\) under a name of its"):
+        load_sae(store, load_plan(CaptureDir.open(tmp_path / "other")))
     # The same SAE over another text is a version, with its directions or without.
     for version in (replace(plan, content_hash="x"), replace(load_plan(capture, decoders=False), content_hash="x")):
         with pytest.raises(ConflictError, match="holds another version of r/s; add --replace to put this one"):

@@ -1,6 +1,7 @@
 """The standard streams as a command finds them: closed, full, gone, or of another encoding than UTF-8.
 
-Data that cannot be written is an error that names standard output; what cannot be said on standard error is lost, which
+What is written to a stream that the shell closed (`>&-`) goes nowhere, as to /dev/null, and that is no error. Data that
+cannot be written is an error that names standard output; what cannot be said on standard error is lost, which
 is no fault of the data.
 """
 

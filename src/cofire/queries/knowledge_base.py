@@ -60,7 +60,7 @@ class KnowledgeBase:
         InputError: `location` names no store: see `cofire.store.place`.
         QueryError: the folder cannot be read, a file in it is wrong, or has the name of a query of the library.
         StoreError: there is no store, or its server cannot be reached.
-        StoreBusy: another process holds the store and cannot share it.
+        StoreBusy: another process holds the store and its server does not answer.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class KnowledgeBase:
         secret = settings.password
         self._timeout = timeout
         self._store = open_store(
-            stored.store,
+            location if isinstance(location, Path) else stored.store,
             username=settings.username,
             password=None if secret is None else secret.get_secret_value(),
             database=settings.database,

@@ -1,6 +1,7 @@
 // name: tokens_in_both_saes
 // description: The most frequent and most distinctive tokens of latents that both SAEs have, those to which both have
-//   a devoted latent first. None where their vocabularies are not the same: they share no token then.
+//   a devoted latent first. None where their vocabularies are not the same, or where one of them was loaded before
+//   schema 5 and not loaded anew since (`cofire ingest --replace`).
 // param sae_a: string - uid of one SAE (RELEASE/SAE_ID)
 // param sae_b: string - uid of the other
 // param limit: integer 0.. = 100 - at most so many rows, 0 for all

@@ -58,6 +58,7 @@ def within(
 
     Raises:
         OutOfTime: the deadline passed.
+        StoreError: no thread could be started.
         BaseException: what `work` raises.
     """
     answer: Future[Answer] = Future() if future is None else future
@@ -74,7 +75,10 @@ def within(
 
     thread = threading.Thread(target=run, daemon=True, name="cofire-call")
     try:
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise StoreError(f"the system lets this process start no further thread ({error}); end some") from error
         try:
             return answer.result(None if deadline is None else max(deadline - time.monotonic(), 0.0))
         except TimeoutError:
@@ -84,7 +88,8 @@ def within(
     finally:
         if not answer.done():
             cut()
-            thread.join(_LAST_SECONDS)
+            if thread.ident is not None:  # else it did not start
+                thread.join(_LAST_SECONDS)
 
 
 class Call:
@@ -153,7 +158,9 @@ class Call:
             if not self._busy:
                 self._drop()
             return
-        with suppress(OutOfTime, DriverError, Neo4jError, OSError):  # the answer has been read, or has failed
+        with suppress(
+            OutOfTime, StoreError, DriverError, Neo4jError, OSError
+        ):  # the answer has been read, or has failed
             within(time.monotonic() + _CLOSE_SECONDS, lambda: self._run(Session.close), self.cut)
 
     def _run(self, work: Callable[[Session], Answer]) -> Answer:

@@ -289,9 +289,7 @@ class Store:
     @contextmanager
     def _call(self, access: str, deadline: float | None = None, *, explained: bool = False) -> Iterator[Call]:
         """A call; what the driver raises inside becomes a cofire error."""
-        driver = self._connection.driver()
-        call = Call(driver, self._connection.database, access, deadline)
-        self._connection.calls.add(call)
+        driver, call = self._connection.begin(access, deadline)
         try:
             with translated(self.location, explained=explained):
                 yield call

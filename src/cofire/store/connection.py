@@ -57,6 +57,7 @@ class Connection:
         self._closed = False
         self._ended: tuple[Driver, str] | None = None  # whose server this process ended, and why
         self._opening = threading.Lock()
+        self._lent = False  # to who keeps everybody else out
         _CONNECTIONS.add(self)
 
     def driver(self) -> Driver:
@@ -65,15 +66,54 @@ class Connection:
         Raises:
             StoreError: the server cannot be reached, does not answer or refuses the user; or `close` was called.
         """
-        with self._opening:
-            if self._closed:
+        self._take_turn()
+        try:
+            driver = self._driver
+            if driver is None and not self._closed:
+                try:
+                    self._driver = driver = self._connected()
+                except Exception:
+                    if not self._closed:
+                        raise
+            if self._closed or driver is None:  # or another thread closed it meanwhile
+                self.close()
                 raise StoreError(self._was_closed())
-            if self._driver is None:
-                if self._embedded is None:
-                    self._driver = self._verified(self.location, self._auth)
-                else:
-                    self._driver = self._to_embedded(self._embedded)
-            return self._driver
+            return driver
+        finally:
+            self._opening.release()
+
+    def begin(self, access: str, deadline: float | None) -> tuple[Driver, Call]:
+        """A call, and the driver that it is made on; the arguments are those of `Call`.
+
+        Raises:
+            StoreError: as `driver`.
+        """
+        while True:
+            driver = self.driver()
+            try:
+                with translated(self.location):
+                    call = Call(driver, self.database, access, deadline)
+            except StoreError:
+                if self._driver is driver:
+                    raise
+                continue  # another thread has given this driver up since
+            self.calls.add(call)
+            return driver, call
+
+    def _take_turn(self) -> None:
+        """Hold `_opening`. Another thread that opens has bounds of its own; a first load has none."""
+        if self._patience is None:
+            self._opening.acquire()
+        elif not self._opening.acquire(timeout=self._patience if self._lent else max(self._patience, OPEN_SECONDS)):
+            raise StoreBusy(
+                f"{self.location} is being {'filled by its first load' if self._lent else 'opened'} in another thread "
+                "of this process; try again when that is done"
+            )
+
+    def _connected(self) -> Driver:
+        return (
+            self._verified(self.location, self._auth) if self._embedded is None else self._to_embedded(self._embedded)
+        )
 
     def _to_embedded(self, embedded: EmbeddedServer) -> Driver:
         """Start or share the server; one whose owner has gone takes nobody in for long: wait until it has ended."""
@@ -92,7 +132,8 @@ class Connection:
             time.sleep(0.1)
 
     def _verified(self, url: str, auth: tuple[str, str] | None) -> Driver:
-        seconds = min(_ANSWER_SECONDS, self._patience or _ANSWER_SECONDS)
+        own = self._embedded is not None and self._embedded.owned  # its start is not limited
+        seconds = _ANSWER_SECONDS if own else min(_ANSWER_SECONDS, self._patience or _ANSWER_SECONDS)
         with translated(self.location):
             driver = GraphDatabase.driver(
                 url,
@@ -161,11 +202,15 @@ class Connection:
             yield None
             return
         with self._opening:
-            if self._driver is not None:
-                hang_up(self._driver)
-                self._driver = None
-            with self._embedded.alone() as held:
-                yield held
+            driver, self._driver = self._driver, None
+            if driver is not None:
+                hang_up(driver)
+            self._lent = True
+            try:
+                with self._embedded.alone() as held:
+                    yield held
+            finally:
+                self._lent = False
 
     def said_of(self, driver: Driver, error: Exception, call: Call) -> StoreError | None:
         """The error that says it better than `error`, where a call to the server failed; None where none does."""
@@ -192,6 +237,8 @@ class Connection:
 
     def _forget(self, driver: Driver, *, seconds: float, said: str | None = None) -> None:
         """Give up a connection; the next call opens a new one. An embedded server of ours is ended with it."""
+        if self._driver is not driver:  # nor will it be again: do not wait for who opens another
+            return
         with self._opening:
             if self._driver is not driver:
                 return
@@ -204,7 +251,7 @@ class Connection:
 
     def forked(self) -> None:
         """This process was just forked from the one that opened the store: leave to that one what is its own."""
-        self._opening = threading.Lock()  # a thread that is not here may have held it
+        self._opening, self._lent = threading.Lock(), False  # a thread that is not here may have held it
         for call in self.calls:
             call.disown()
         self.calls = set()

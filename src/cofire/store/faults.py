@@ -14,7 +14,7 @@ from neo4j.exceptions import AuthError, DriverError, Neo4jError, ServiceUnavaila
 from cofire.common.room import refused
 from cofire.errors import CofireError, QueryError, StoreError, TimeLimit, WriteRefused
 
-__all__ = ["Duplicate", "LostConnection", "ServerGone", "retried", "translate", "translated"]
+__all__ = ["Duplicate", "LostConnection", "ServerGone", "retried", "short", "translate", "translated"]
 
 Answer = TypeVar("Answer")
 
@@ -65,8 +65,8 @@ def translate(error: Exception, location: str, *, explained: bool = False) -> Co
     if isinstance(error, Neo4jError):
         return _of_server(error, location, explained)
     if isinstance(error, DriverError):
-        return StoreError(f"{location}: {_short(str(error))}")
-    return QueryError(f"a parameter cannot be sent to the server: {_short(str(error))}")
+        return StoreError(f"{location}: {short(str(error))}")
+    return QueryError(f"a parameter cannot be sent to the server: {short(str(error))}")
 
 
 def _of_server(error: Neo4jError, location: str, explained: bool) -> CofireError:
@@ -77,7 +77,7 @@ def _of_server(error: Neo4jError, location: str, explained: bool) -> CofireError
     if code.startswith(_TIMED_OUT):
         return TimeLimit(f"{location} gave no whole answer within the time limit")
     if code == "Neo.ClientError.Schema.ConstraintValidationFailed" or "Duplicated key" in message:
-        return Duplicate(f"{location}: {_short(message)}")
+        return Duplicate(f"{location}: {short(message)}")
     # ArcadeDB has no code of its own for an unknown procedure or function or a property of a number.
     of_statement = code.startswith(_STATEMENT) or message.startswith(
         ("Unknown procedure", "Unknown function", "TypeError")
@@ -85,25 +85,26 @@ def _of_server(error: Neo4jError, location: str, explained: bool) -> CofireError
     if of_statement:
         return QueryError(f"Cypher: {_placed(message, explained)}")
     if code.startswith("Neo.ClientError.Security."):
-        return StoreError(f"{location} refuses access: {_short(message)}")
+        return StoreError(f"{location} refuses access: {short(message)}")
     if code == "Neo.ClientError.Database.DatabaseNotFound":
-        return StoreError(f"{location}: {_short(message)}; set NEO4J_DATABASE to one that it has")
+        return StoreError(f"{location}: {short(message)}; set NEO4J_DATABASE to one that it has")
     reason = None if "://" in location else refused(Path(location))
-    return StoreError(reason or f"{location}: {_short(message)} ({code})")
+    return StoreError(reason or f"{location}: {short(message)} ({code})")
 
 
 def _placed(message: str, explained: bool) -> str:
     """The first line of a message of the server, with the place in the text that the user typed."""
     place = _POSITION.search(message)
     if place is None:
-        return _short(message)
+        return short(message)
     line, column = int(place[1]), int(place[2])
     if explained and line == 1:
         column -= len("EXPLAIN ")
-    return f"{_short(message[: place.start()])} (line {line}, column {column})"
+    return f"{short(message[: place.start()])} (line {line}, column {column})"
 
 
-def _short(message: str, limit: int = 240) -> str:
+def short(message: str, limit: int = 240) -> str:
+    """The first line of a message, of so many characters at most."""
     line = message.strip().split("\n", 1)[0]
     return line if len(line) <= limit else line[:limit] + "…"
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from cofire.common.progress import Progress
 from cofire.ingest.latents.top_tokens import TOP_TOKENS, evidence
+from cofire.schema.base import LONGEST_TEXT
 from cofire.schema.cypher import ddl, neo4j_ddl
 from cofire.store.latent_texts import distinctive_tokens, words_of
 from cofire.store.packed import fitting
@@ -176,9 +177,9 @@ RETURN a.uid, a.label, a.topTokens, a.distinctiveTokens, collect([t.token, t.tex
     for latent, label, top, distinctive, links in run(text, {"uid": uid, "some": some}).rows:
         texts = _texts_of(top or [], distinctive or [], links)
         for token, shown, _, _, node in links:
-            if texts.get(token, shown) != shown:
+            if (cut := _indexable(texts.get(token, shown))) != _indexable(shown):
                 own = f"{uid}/token/{token}"
-                made[own] = [own, token, texts[token]]
+                made[own] = [own, token, cut]
                 moved.append([latent, node, own])
         # The migration to version 4 made this list of the tokens' texts, which may have been another vocabulary's.
         known = [(texts.get(token, shown), count, score or 0.0) for token, shown, count, score, _ in sorted(links)]
@@ -196,6 +197,11 @@ DELETE f""",
         moved,
     )
     _in_parts(run, _SET_DISTINCTIVE, corrected)
+
+
+def _indexable(text: str) -> str:
+    """The longest beginning of a text, in whole characters, that an index takes; lists of texts are not indexed."""
+    return text.encode("utf-8", "surrogatepass")[:LONGEST_TEXT].decode("utf-8", "ignore")
 
 
 def _texts_of(top: list[str], distinctive: list[str], links: list[list[Any]]) -> dict[int, str]:
@@ -239,7 +245,8 @@ MIGRATIONS = (
     Migration(
         5,
         "gives SAEs whose vocabulary differs from that of an SAE loaded before, under one model name, tokens of their "
-        "own; tokens shared by vocabulary come with the next `cofire ingest --replace`.",
+        "own, whose text is cut where it is longer than an index takes; tokens shared by vocabulary come with the "
+        "next `cofire ingest --replace`.",
         _to_5,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cofire.common.files import from_home
 from cofire.store.connect import Store
 from cofire.store.embedded.database_files import DATABASE
 from cofire.store.embedded.server import EmbeddedServer
@@ -28,7 +29,8 @@ def open_store(
     """Open a store. Use it as a context manager.
 
     Args:
-        location: a directory (embedded), or a URL bolt://, neo4j://, bolt+s://, neo4j+s:// of a Neo4j server.
+        location: a directory (embedded), or a URL bolt://, neo4j://, bolt+s://, neo4j+s:// of a Neo4j server. A Path
+            is a directory whatever it looks like.
         username: of the server; unused for a directory.
         password: of the server; unused for a directory.
         database: of the server, "neo4j" if not given; unused for a directory.
@@ -45,7 +47,7 @@ def open_store(
         SchemaError: the store has the schema of another version.
     """
     patience = None if timeout is None else max(timeout, _LEAST_SECONDS)
-    place = named_store(str(location))
+    place = named_store(location) if isinstance(location, str) else from_home(location)
     embedded = EmbeddedServer(place, create=create) if isinstance(place, Path) else None
     if embedded is not None:
         store = Store(str(place), DATABASE, embedded=embedded, patience=patience)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from pathlib import Path
-from unicodedata import category
 from urllib.parse import SplitResult, urlsplit
 
+from cofire.common.files import from_home
 from cofire.errors import InputError
 
 __all__ = ["named_store"]
@@ -46,19 +47,21 @@ def named_store(name: str) -> Path | str:
     if os.path.lexists(name):
         return Path(name)
     # Not all that does not print: emoji are joined by what does not, and a name need be no UTF-8.
-    if name != name.strip() or any(category(sign) in ("Cc", "Zl", "Zp") for sign in name):
+    if name != name.strip() or any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in name):
         raise InputError(
-            f"the store {_shown(name)} has blanks around it or a line break in it, or another control character: "
+            f"the store {_shown(name)} has blanks around it, or a line break or another control character in it: "
             "give it without"
         )
     if "://" in name:
+        if not name.isprintable():
+            raise InputError(f"the store {_shown(name)} has a character in it that no URL has: give it without")
         _check_url(name)
         return name
     _refuse_lookalike(name)
-    try:
-        return Path(name).expanduser() if name.startswith("~") else Path(name)
-    except RuntimeError:
-        raise InputError(f"the store {name}: there is no user of that name; give the whole path") from None
+    path = from_home(name)
+    if str(path).startswith("~"):
+        raise InputError(f"the store {_shown(name)}: there is no user of that name; give the whole path")
+    return path
 
 
 def _shown(name: str) -> str:
@@ -93,6 +96,9 @@ def _check_url(text: str) -> None:
         _ = url.port
     except ValueError:  # its message may quote a password
         raise InputError(f"{shown} has a malformed host or port: give {_USUAL}") from None
+    # A password with one of /?# in it is none to urlsplit.
+    if url.scheme in (*_SCHEMES, "http", "https") and "@" in url.path + url.query + url.fragment:
+        raise InputError(f"give the user of {shown} in {_CREDENTIALS}, not in the URL")
     if url.scheme == "file":
         raise InputError(f"{shown} is no store: give the directory itself, {url.path or '/path/to/store'}")
     if url.scheme in ("http", "https") and url.hostname:

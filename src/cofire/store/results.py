@@ -8,6 +8,7 @@ from typing import Any
 from neo4j import ManagedTransaction, Result, ResultSummary
 
 from cofire.errors import QueryError, WriteRefused
+from cofire.store.faults import short
 from cofire.store.packed import packed_size
 from cofire.store.values import Rows, plain
 
@@ -26,16 +27,21 @@ def sent(text: str, parameters: Mapping[str, Any] | None, kind: str) -> dict[str
         kind: of the store, "neo4j" or "embedded".
 
     Raises:
-        QueryError: text and parameters together are larger than the embedded server takes.
+        QueryError: text and parameters together are larger than the embedded server takes, or one of them is nested
+            too deep or cannot be made into what is sent.
     """
     given = dict(parameters or {})
-    if kind == "embedded":
+    try:
         size, most = packed_size(text) + packed_size(given), MOST_BYTES - _BESIDES
-        if size > most:
-            raise QueryError(
-                f"the query and its parameters are {size:,} bytes, and the embedded store takes at most {most:,} "
-                "at a time: ask in several parts"
-            )
+    except QueryError:
+        raise
+    except Exception as error:  # the parameters' own methods were called
+        raise QueryError(f"a parameter cannot be sent to the server: {short(repr(error))}") from error
+    if kind == "embedded" and size > most:
+        raise QueryError(
+            f"the query and its parameters are {size:,} bytes, and the embedded store takes at most {most:,} "
+            "at a time: ask in several parts"
+        )
     return given
 
 

@@ -81,10 +81,10 @@ def test_standard_error_is_full_or_the_reader_gone(queries: Path) -> None:
 
 
 def test_the_working_directory_is_gone(queries: Path, acts: Path) -> None:
-    command = f"$COFIRE import activations {acts} --out x --release r --sae-id s"
-    done = shell(queries, f"mkdir gone; cd gone; rmdir ../gone; {command}")
+    commands = f"$COFIRE import activations {acts} --out x --release r --sae-id s; $COFIRE saes --store x"
+    done = shell(queries, f"mkdir gone; cd gone; rmdir ../gone; {commands}")
     assert done.returncode == 2
-    assert done.stderr == b"cofire: the working directory was removed; go to one that exists\n"
+    assert done.stderr == b"cofire: the working directory was removed; go to one that exists\n" * 2
 
 
 def on_a_terminal(columns: int, *arguments: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cofire.common.room import LOG, refused
+from cofire.common.room import LOG, new_log, refused
 from cofire.store.faults import translate
 
 
@@ -20,6 +20,22 @@ def test_what_the_log_says_last(tmp_path: Path, code: int) -> None:
     # It was long ago.
     (tmp_path / LOG).write_text(said + "x" * 5000)
     assert refused(tmp_path) is None
+
+
+def test_what_a_server_before_has_said(tmp_path: Path) -> None:
+    """It is no cause of what befalls the next one, which may be well."""
+    old = os.strerror(errno.EMFILE) + "\n"
+    (tmp_path / LOG).write_text(old)
+    with new_log(tmp_path) as log:
+        assert refused(tmp_path) is None
+        log.write(b"it is up\n")
+        assert refused(tmp_path) is None
+        log.write(os.strerror(errno.EROFS).encode())
+    assert "Read-only" in str(refused(tmp_path))
+    assert (tmp_path / LOG).read_text().startswith(old)
+    (tmp_path / LOG).write_text(old * 100_000)
+    new_log(tmp_path).close()
+    assert (tmp_path / LOG).stat().st_size < 100
 
 
 def test_room_that_is_there_again(tmp_path: Path) -> None:

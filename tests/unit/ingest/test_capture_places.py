@@ -174,6 +174,7 @@ def test_an_sae_is_named_in_three_ways(tmp_path: Path, monkeypatch: pytest.Monke
     assert old.metadata["prepend_bos"]
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_sae("mine:c/d=~/named").directory == named
+    assert find_sae("~/named").directory == named
     registered = find_sae("gpt2-small-res-jb:blocks.8.hook_resid_pre")
     assert (registered.spec, registered.directory) == ("gpt2-small-res-jb:blocks.8.hook_resid_pre", None)
 

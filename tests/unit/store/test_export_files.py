@@ -299,6 +299,15 @@ def test_a_directory_with_anything_in_it_is_refused(tmp_path: Path) -> None:
     assert names(tmp_path) == ["mine"]
 
 
+def test_a_place_below_a_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell expands no ~ behind --out=, nor in a script of Python."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert export(SMALL, "~/graph", "csv") == tmp_path / "graph"
+    assert export(SMALL, "~no-such-user-of-the-test", "csv") == tmp_path / "~no-such-user-of-the-test"
+    assert names(tmp_path) == ["graph", "~no-such-user-of-the-test"]
+
+
 def test_force_replaces_an_export_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     out.mkdir(parents=True)

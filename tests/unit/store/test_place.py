@@ -9,10 +9,11 @@ import pytest
 
 from cofire import KnowledgeBase
 from cofire.cli import run
-from cofire.errors import InputError
+from cofire.errors import InputError, StoreError
 from cofire.store import open_store
 from cofire.store.place import named_store
 
+ODD = ["a\xa0b", "a\u3000b", "a\u200bb", "a\udcff"]
 URLS = [
     "bolt://localhost:7687",
     "bolt://localhost",
@@ -61,9 +62,15 @@ REFUSED = [
     ("bolt://[::1", "has a malformed host or port"),
     ("bolt://u:geheim/@localhost:7687", "localhost:7687 has a malformed host or port"),
     (" bolt://localhost:7687", "has blanks around it"),
-    ("bolt://localhost:7687\n", "has blanks around it or a line break in it"),
-    ("store\n", "has blanks around it or a line break in it"),
-    ("sto\x1bre", "or another control character"),
+    ("bolt://localhost:7687\n", "has blanks around it"),
+    ("bolt://h\u200b:7687", "has a character in it that no URL has"),
+    ("sto\x1bre", "has blanks around it, or a line break or another control character in it"),
+    ("store\xa0", "has blanks around it"),
+    ("bolt://neo4j:12/geheim@h", "give the user of h in NEO4J_USERNAME and NEO4J_PASSWORD, not in the URL"),
+    ("bolt://neo4j:12?geheim@h:7687", "give the user of h:7687 in NEO4J_USERNAME"),
+    ("neo4j+s://neo4j:12#geheim@h/db", "give the user of h/db in NEO4J_USERNAME"),
+    ("https://neo4j:12/geheim@h", "give the user of h in NEO4J_USERNAME"),
+    ("store\n", "has blanks around it"),
     ("sto\0re", "has a NUL character in it"),
     ("C:\\Users\\me\\store", "looks like a path of Windows"),
     ("D:/store", "looks like a path of Windows"),
@@ -96,13 +103,18 @@ def test_a_path_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """What is there is meant, whatever it looks like; and what cannot be a server's name need not be there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    there = ["localhost:7687", "localhost", "bolt:h", "C:\\store", " store ", "a\nb", "~x"]
+    there = ["localhost:7687", "localhost", "bolt:h", "C:\\store", " store ", "a\nb", "~x", "~"]
     for name in there:
         Path(name).mkdir()
         assert named_store(name) == Path(name)
-    for name in ["store", "./localhost:7688", "a/b:7687", "run:2", "café", "-", "a@b", "x:y", *UNPRINTABLE]:
+    for name in ["store", "./localhost:7688", "a/b:7687", "run:2", "café", "-", "a@b", "x:y", *ODD, *UNPRINTABLE]:
         assert named_store(name) == Path(name)
     assert named_store("~/store") == tmp_path / "store"
+    # A Path is one, whatever it looks like.
+    for there_not in (Path("bolt://h:7687"), Path("localhost:7689"), Path("~/nowhere")):
+        for opened in (open_store, KnowledgeBase):
+            with pytest.raises(StoreError, match="no store at "):
+                opened(there_not)
 
 
 def test_an_empty_store_is_told_wherever_it_is_given(

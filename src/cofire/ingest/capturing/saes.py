@@ -128,9 +128,9 @@ def find_sae(spec: str) -> SaeSource:
     """
     directory: Path | None = None
     release = sae_id = ""
-    if spec and Path(spec).is_dir():
-        directory = Path(spec)
-    elif spec and Path(spec).is_file():
+    if spec and from_home(spec).is_dir():
+        directory = from_home(spec)
+    elif spec and from_home(spec).is_file():
         raise InputError(f"--sae {spec} is a file: name the directory that it lies in, with what was saved beside it")
     else:
         name, equals, place = spec.partition("=")

@@ -31,8 +31,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
-from cofire.common.room import LOG as _LOG
-from cofire.common.room import refused
+from cofire.common.room import LOG, new_log, refused
 from cofire.errors import StoreBusy, StoreError
 from cofire.store.embedded.database_files import being_filled, damage, distrust, settle, trust
 from cofire.store.embedded.server_child import OWNER_FILE
@@ -46,7 +45,6 @@ _JAVA = "-XX:+UseParallelGC"
 _FORMAT = 1
 _MARKER = "store.json"
 _LOCK = "lock"
-_LOG_BYTES = 1_000_000
 _STOP_SECONDS = 25.0
 _LOOK_SECONDS = 5.0
 
@@ -78,9 +76,9 @@ class EmbeddedServer:
     """
 
     def __init__(self, directory: Path, *, create: bool) -> None:
+        self._child: subprocess.Popen[bytes] | None = None  # first: __del__ looks at it, whatever fails here
         self.directory = directory.absolute()
         self._create = create
-        self._child: subprocess.Popen[bytes] | None = None
         self._shared_pid: int | None = None
         self._shared_parent: int | None = None
         self._shown = str(directory)
@@ -98,13 +96,14 @@ class EmbeddedServer:
 
         Args:
             patience: seconds to wait for one who holds the store and whose server does not answer; None for
-                OPEN_SECONDS, and for as long as a first load takes.
+                OPEN_SECONDS, and for as long as a first load takes. A server that starts or stops has OPEN_SECONDS.
 
         Raises:
             StoreBusy: another process holds the directory and its server does not answer.
             StoreError: the server does not start.
         """
-        deadline = time.monotonic() + (OPEN_SECONDS if patience is None else patience)
+        begun = time.monotonic()
+        deadline = begun + (OPEN_SECONDS if patience is None else patience)
         while True:
             lock = self._try_lock()
             if lock is not None:
@@ -118,12 +117,14 @@ class EmbeddedServer:
             if address is not None:
                 return address
             if time.monotonic() > deadline:
-                if not being_filled(self.directory):
+                if being_filled(self.directory):
+                    if patience is not None:
+                        raise StoreBusy(f"{self._shown} is being filled by its first load; try again when that is done")
+                # One that starts or stops has as long for it as one of our own.
+                elif _up(_owner(self.directory)) or time.monotonic() > begun + OPEN_SECONDS:
                     raise StoreBusy(
                         f"{self._shown} is held by {self.holder()}, whose server does not answer; end it and try again"
                     )
-                if patience is not None:
-                    raise StoreBusy(f"{self._shown} is being filled by its first load; try again when that is done")
             time.sleep(0.1)
 
     def counted(self) -> None:
@@ -136,9 +137,7 @@ class EmbeddedServer:
         if self._child is not None:
             return self._child.poll() is None
         owner = _owner(self.directory)
-        return (
-            owner is not None and owner["pid"] == self._shared_pid and _alive(owner["parent"]) and _alive(owner["pid"])
-        )
+        return owner is not None and owner["pid"] == self._shared_pid and _up(owner)
 
     def stop(self, seconds: float = _STOP_SECONDS) -> None:
         """End the child by closing its input, by force after `seconds`. A shared server is left alone."""
@@ -200,7 +199,7 @@ class EmbeddedServer:
         if reason := refused(self.directory):
             return reason
         if self.owned:
-            log = self.directory / _LOG
+            log = self.directory / LOG
             return f"the server of {self._shown} has ended unexpectedly; see {log} and run the command again"
         if self._shared_parent == os.getpid():
             return f"{self._shown} was closed where this process had opened it first, and its server ended; ask again"
@@ -251,9 +250,8 @@ class EmbeddedServer:
         if self.unsure:
             distrust(self.directory)
         password = secrets.token_urlsafe(24)
-        log = self.directory / _LOG
-        mode = "ab" if log.exists() and log.stat().st_size < _LOG_BYTES else "wb"
-        with log.open(mode) as file:
+        log = self.directory / LOG
+        with new_log(self.directory) as file:
             child = subprocess.Popen(  # noqa: S603 - this very Python
                 [sys.executable, "-P", "-m", "cofire.store.embedded.server_child", str(self.directory)],
                 stdin=subprocess.PIPE,
@@ -290,7 +288,7 @@ class EmbeddedServer:
     def _running(self) -> Address | None:
         """The server that owner.json names, if it and its owner are alive and it listens."""
         owner = _owner(self.directory)
-        if owner is None or not _alive(owner["parent"]) or not _alive(owner["pid"]):
+        if owner is None or not _up(owner):
             return None
         try:
             with socket.create_connection(("127.0.0.1", owner["port"]), timeout=2.0):
@@ -329,6 +327,11 @@ def _owner(directory: Path) -> _Owner | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def _up(owner: _Owner | None) -> bool:
+    """Whether a server and the process that started it are alive: else it is starting or stopping, or has ended."""
+    return owner is not None and _alive(owner["parent"]) and _alive(owner["pid"])
 
 
 def _alive(pid: int) -> bool:

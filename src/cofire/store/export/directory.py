@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
-from cofire.common.files import naming, write_text
+from cofire.common.files import from_home, naming, write_text
 from cofire.errors import InputError
 from cofire.schema.nodes import SAE
 from cofire.store.export.formats import CsvWriter, Format, GraphmlWriter, ParquetWriter, Writer
@@ -44,7 +44,7 @@ def export(rows: Callable[[], Iterable[Slice]], out: str | Path, format: Format,
     Args:
         rows: makes the slices of the graph: see `capture_rows` and `store_rows`. It is called again in the rare case
             that a token contains one of the characters that were to delimit lists for neo4j-admin.
-        out: the directory; it is made. Unless `force`, it must not exist or be empty.
+        out: the directory, `~` being the home directory; it is made. Unless `force`, it must not exist or be empty.
         format: neo4j-admin, parquet, graphml or csv; docs/export.md tells what is in each.
         force: replace an earlier export; a directory that holds anything else is refused all the same.
 
@@ -58,7 +58,7 @@ def export(rows: Callable[[], Iterable[Slice]], out: str | Path, format: Format,
     """
     if format not in get_args(Format):
         raise InputError(f"unknown format {format}; give one of {', '.join(get_args(Format))}")
-    place = Path(out).resolve()
+    place = from_home(out).resolve()
     if not place.name:
         raise InputError(f"{place} cannot be replaced by an export; give a directory in it")
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cofire.common.progress import Progress
-from cofire.common.room import refused
+from cofire.common.room import LOG, new_log, refused
 from cofire.errors import StoreError
 from cofire.schema.base import Node, PropertyType, Relationship
 from cofire.schema.cypher import ddl
@@ -117,7 +117,7 @@ def fill(
 
 
 def _start(directory: Path, lock: int) -> subprocess.Popen[bytes]:
-    with (directory / "server.log").open("ab") as log:
+    with new_log(directory) as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "cofire.store.load.bulk_child"],
             stdin=subprocess.PIPE,
@@ -242,6 +242,6 @@ def _answer(stdout: IO[bytes], directory: Path) -> dict[str, Any]:
     if "error" in answer:
         if reason := refused(directory):
             raise StoreError(reason)
-        log = directory / "server.log"
+        log = directory / LOG
         raise StoreError(f"loading into {os.fspath(directory)} failed: {answer['error']} (see {log}); run it again")
     return answer

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from cofire.errors import ConflictError, StoreError
-from cofire.schema.nodes import LATENT, MODEL
+from cofire.schema.nodes import CAPTURE, LATENT, MODEL
 from cofire.store.connect import Run, Store
 from cofire.store.load import holder as holders
 from cofire.store.plan.section import LoadPlan
@@ -267,11 +267,22 @@ def _conflict(read: Run, location: str, plan: LoadPlan, status: str) -> Conflict
     """Say what stands in the way. Where it is another SAE of the same name, --replace would delete it for nothing."""
     if difference := _another_sae(read, plan):
         return ConflictError(
-            f"{location} holds another SAE under the name {plan.uid} ({difference}): make this capture again under a "
-            "name of its own (--sae RELEASE:SAE_ID=DIR); --replace would delete the other SAE"
+            f"{location} holds another SAE under the name {plan.uid} ({difference}): {_anew(plan)} under a name of "
+            "its own; or, if it is the same SAE trained anew, add --replace, which deletes the one in the store"
         )
     which = "a half-loaded" if status == "loading" else "another"
     return ConflictError(f"{location} holds {which} version of {plan.uid}; add --replace to put this one in its place")
+
+
+def _anew(plan: LoadPlan) -> str:
+    """Say how a capture is made again under another name."""
+    kind = [p.name for p in CAPTURE.properties].index("kind")
+    [row] = next(section for section in plan.sections if section.kind == CAPTURE).rows(0, 1)
+    return (
+        "import this one again (--release, --sae-id)"
+        if row[kind] == "import"
+        else "capture this one again (--sae RELEASE:SAE_ID=DIR)"
+    )
 
 
 def _another_sae(read: Run, plan: LoadPlan) -> str | None:

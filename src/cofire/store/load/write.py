@@ -49,7 +49,7 @@ from cofire.store.versions import ensure_schema
 BATCH_ROWS = 10_000
 BATCH_VALUES = 150_000
 BATCH_BYTES = 4 << 20
-"""ArcadeDB drops a message above 16 MiB without an answer, and the client would wait for ever."""
+"""Well below what the embedded store takes: see `cofire.store.results.MOST_BYTES`."""
 LEAST_ROWS = 20
 WRITERS = {"neo4j": 2, "embedded": 1}
 """ArcadeDB takes one writer at a time; two of them only repeat each other's conflicts."""

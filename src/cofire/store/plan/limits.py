@@ -1,7 +1,7 @@
 """What no store takes is refused while nothing is written yet.
 
     an indexed text     LONGEST_TEXT: Neo4j fails the transaction that makes a longer one, in the middle of a load
-    a row               LONGEST_ROW: ArcadeDB drops a message above 16 MiB, and answers nothing
+    a row               LONGEST_ROW: the embedded store takes no message above `cofire.store.results.MOST_BYTES`
     an integer          64 bits
 
 Of what a user can make large, all comes through here but latents and edges. Of a latent the texts are those of twenty

@@ -302,11 +302,10 @@ def test_a_cluster_is_called_by_its_short_name(
         kb.query("cluster_card", cluster="c-none")
     monkeypatch.setenv("NEO4J_USERNAME", neo4j_server.username)
     monkeypatch.setenv("NEO4J_PASSWORD", neo4j_server.password)
-    monkeypatch.setenv("COLUMNS", "400")
     line = ["query", "run", "densest_clusters", "--store", store.location, "-p", f"sae={A}", "-p", "min_size=2"]
     assert run([*line, "--format", "json"]) == 0
     assert f'"{own}"' in capsys.readouterr().out
     assert run([*line, "--limit", "0"]) == 0
     shown = capsys.readouterr().out
-    assert f" {short} " in shown
+    assert f"cluster: {short}\n" in shown
     assert f"{A}/c-" not in shown

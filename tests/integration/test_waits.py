@@ -120,6 +120,7 @@ def test_a_server_that_falls_silent_costs_no_more_than_the_time_limit(falling: F
                 way()
             assert "within the time limit" in one_line(caught)
         falling.speak()
+        kb._timeout = 30
         assert kb.cypher("RETURN 2 AS n")["n"].tolist() == [2]
         del rest
     with soon(), pytest.raises(StoreError, match="closed here"):

@@ -14,7 +14,7 @@ from cofire.pipeline import ingest
 from cofire.settings import load_settings
 from cofire.store import Store, migrations, open_store
 from cofire.store.versions import VERSION, check_version, found_version, migrate, pending
-from graphs import dump_graph
+from graphs import cut_at, dump_graph
 
 OLD = [
     "MATCH (v:SchemaVersion) DELETE v",
@@ -72,18 +72,7 @@ def test_a_migration_that_was_cut_short_is_finished(
     store: Store, version_1: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "ROWS", 7)
-    once = store.transact
-    calls = 0
-
-    def cut(work: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 4:
-            raise KeyboardInterrupt
-        return once(work)
-
-    monkeypatch.setattr(store, "transact", cut)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), cut_at(store, 4):
         migrate(store)
     monkeypatch.undo()
     assert found_version(store) == 1

@@ -25,7 +25,7 @@ from cofire.store.load import bulk
 from cofire.store.load.write import delete_sae, load_sae
 from cofire.store.plan.plan import load_plan
 from cofire.store.versions import migrate
-from graphs import dump_graph
+from graphs import cut_at, dump_graph
 
 GRIN = "\U0001f600"
 """Four bytes."""
@@ -128,27 +128,14 @@ def latents(store: Store) -> list[tuple[Any, ...]]:
     return sorted(store.read("MATCH (a:Latent) RETURN a.uid, a.topTokens, a.distinctiveTokens, a.words").rows)
 
 
-def test_a_store_of_mixed_vocabularies_is_mended(
-    loaded: Store, small_steps: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_of_mixed_vocabularies_is_mended(loaded: Store, small_steps: None) -> None:
     links, shown = loaded.read(LINKS).rows, latents(loaded)
     as_before(loaded, version=4)
     assert loaded.read(LINKS).rows != links
     assert library()["latents_by_token"](loaded, text="G").rows == []
     told: list[tuple[str, int, int]] = []
-    once, calls = loaded.transact, 0
-
-    def cut(work: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 5:
-            raise KeyboardInterrupt
-        return once(work)
-
-    monkeypatch.setattr(loaded, "transact", cut)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), cut_at(loaded, 5):
         migrate(loaded)
-    monkeypatch.setattr(loaded, "transact", once)
     assert [step.to for step in migrate(loaded, tell=lambda *what: told.append(what))] == [5]
     assert told[0] == ("version 5", 5, 42)
     assert told[-1] == ("version 5", 42, 42)

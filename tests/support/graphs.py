@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
 
 from cofire.schema.nodes import NODES
 from cofire.schema.relationships import RELATIONSHIPS
@@ -30,3 +35,20 @@ def wipe(store: Store) -> None:
     statement = "MATCH (n) WITH n LIMIT 5000 DETACH DELETE n RETURN count(*)"
     while store.write([(statement, {})])[0].rows[0][0]:
         pass
+
+
+@contextmanager
+def cut_at(store: Store, call: int) -> Iterator[None]:
+    """Inside, the store's transaction of this number is not run: Ctrl-C comes in its place."""
+    once, calls = store.transact, 0
+
+    def cut(work: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise KeyboardInterrupt
+        return once(work)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "transact", cut)
+        yield

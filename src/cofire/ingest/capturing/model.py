@@ -18,6 +18,7 @@ from cofire.common.quiet import quiet
 from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import ModelInfo
 from cofire.ingest.capture_dir.token_bytes import TokenText
+from cofire.ingest.capturing.sae_directories.hooks import layer_of
 from cofire.ingest.capturing.token_texts import token_texts
 
 __all__ = ["LanguageModel", "find_model", "load_model"]
@@ -100,7 +101,7 @@ class LanguageModel:
         """
         import torch
 
-        layers = [_layer(hook) for hook in hooks]
+        layers = [layer_of(hook) for hook in hooks]
         stop = None if None in layers else max(layer for layer in layers if layer is not None) + 1
         with torch.no_grad(), quiet():
             _, cache = self.bridge.run_with_cache(
@@ -171,11 +172,6 @@ class LanguageModel:
                 f"SAE {spec} reads {d_in} numbers at {hook}, but the model {self.info.name} has {width} there: "
                 "it was trained on another model"
             )
-
-
-def _layer(hook: str) -> int | None:
-    parts = hook.split(".")
-    return int(parts[1]) if parts[0] == "blocks" and len(parts) > 2 and parts[1].isdigit() else None
 
 
 def find_model(model: str | Path) -> ModelInfo:

@@ -24,6 +24,7 @@ from cofire.errors import InputError
 from cofire.ingest.capture_dir.manifest import SaeInfo, check_identity
 from cofire.ingest.capturing.sae_directories.describe import describe
 from cofire.ingest.capturing.sae_directories.files import SaeFiles, convert
+from cofire.ingest.capturing.sae_directories.hooks import layer_of
 
 __all__ = ["LoadedSae", "SaeSource", "find_sae", "load_sae"]
 
@@ -217,13 +218,12 @@ def load_sae(source: SaeSource, device: str = "cpu") -> LoadedSae:
         folded = bool(foldable and off > NORM_TOLERANCE)
         if folded:
             module.fold_W_dec_norm()
-    parts = hook.split(".")
     info = SaeInfo(
         class_name=type(module).__name__,
         architecture=architecture,
         d_in=int(config.d_in),
         hook=hook,
-        layer=int(parts[1]) if parts[0] == "blocks" and len(parts) > 2 and parts[1].isdigit() else None,
+        layer=layer_of(hook),
         neuronpedia_id=metadata.get("neuronpedia_id") or _registered_neuronpedia(source),
         weights_sha256=weights_hash,
         config_sha256=config_hash,

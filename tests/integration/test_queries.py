@@ -97,6 +97,6 @@ def test_an_anchored_query_scans_nothing(store: Store) -> None:
 
 
 def explained(store: Store, text: str, parameters: dict[str, Any]) -> str:
-    with store.connect().session(database="neo4j" if store.kind == "neo4j" else DATABASE) as session:
+    with store._connection.driver().session(database="neo4j" if store.kind == "neo4j" else DATABASE) as session:
         plan = session.run("EXPLAIN " + text, parameters).consume().plan
     return repr(plan)

@@ -320,7 +320,7 @@ def test_what_a_node_cannot_read_is_one_line(capture: CaptureDir, connected: Any
     shutil.copytree(capture.path, tmp_path / "copy")
     copy = CaptureDir.open(tmp_path / "copy")
     (tmp_path / "copy" / copy.manifest.shards[20].file).write_bytes(b"PAR1")
-    with pytest.raises(CaptureError, match=r"shard-00020\.parquet cannot be read .* capture again") as damaged:
+    with pytest.raises(CaptureError, match=r"shard-00020\.parquet cannot be read .*; make it again: give") as damaged:
         remote(copy, tmp_path / "work")
     (tmp_path / "copy" / copy.manifest.shards[20].file).unlink()
     with pytest.raises(CaptureError, match=r"shards/shard-00020\.parquet is missing"):

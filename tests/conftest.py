@@ -16,6 +16,9 @@ from repository import EXAMPLES, ROOT
 os.environ.update(COFIRE_RUNS="2", COFIRE_REWIRES="3")
 # The suite has all processors at work already: what waits for something with a time limit must not starve.
 os.environ["COFIRE_PROCESSES"] = "1"
+# Servers live for seconds here: compiling them well takes longer than they run (a file of tests with an embedded server
+# took 107 CPU seconds, and 52 so).
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 # The same examples in each run, however busy the machine is; COFIRE_TEST_EXAMPLES=new looks for others, by hand.
 settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])

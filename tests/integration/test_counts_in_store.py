@@ -29,7 +29,7 @@ READ_BACK = "MATCH (a:Latent {index: $i})-[r:CO_FIRES]-(b:Latent) WHERE a.sae = 
     n_latents=st.integers(2, 14),
     documents=st.integers(1, 6),
 )
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_counts_equal_brute_force(store: Store, seed: int, tokens: int, n_latents: int, documents: int) -> None:
     arrays = random_arrays(seed, tokens=tokens, n_latents=n_latents, documents=documents)
     fires = (dense(arrays) > 0).astype(np.int64)

@@ -18,13 +18,13 @@ clusters that are active together in full, so that clusters are not mere compone
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from cofire.common.arrays import Bools, Floats, Halves, Ints, Ints32, Singles
-from cofire.worlds.world import World, documents
+from cofire.common.arrays import Bools, Floats, Ints, Ints32, Singles
+from cofire.worlds.world import TOPICS, ShownWorld, Text, between
 
 FAMILIES: dict[str, tuple[str, str]] = {
     "composition_star": ("composition", "hub_and_spoke"),
@@ -38,10 +38,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 }
 """Function and shape of each family."""
 
-TOPICS = 12
 SIZES = (4, 9)
-_LENGTH = 300
-_BURST = 3.0
 
 
 @dataclass(frozen=True)
@@ -97,24 +94,16 @@ class ClusterPlan:
 
 
 @dataclass(frozen=True)
-class ClusterWorld(World):
+class ClusterWorld(ShownWorld):
     """Clusters as an SAE shows them.
 
     Attributes:
-        values: float32 [nnz], activations, those of `indices`.
-        threshold: float64 [N], theta; a latent fires above it.
         clusters: the planted clusters, in latents.
         feature: int64 [N], the feature that each latent stands for; -1 where it stands for none.
-        weights: W_enc, W_dec, b_enc, b_dec, as `cofire import activations` takes them; empty in true space.
-        x: float16 [T, d], what the SAE reads; None in true space.
     """
 
-    values: Singles
-    threshold: Floats
     clusters: tuple[PlantedCluster, ...]
     feature: Ints
-    weights: Mapping[str, Singles] = field(default_factory=dict)
-    x: Halves | None = None
 
 
 def family_counts(
@@ -213,7 +202,7 @@ def plan_clusters(
     if unknown:
         raise ValueError(f"{unknown[0]} is no family; there are {', '.join(FAMILIES)}")
     rng = np.random.default_rng([seed, 5])
-    text = _Text.drawn(rng, tokens)
+    text = Text.drawn(rng, tokens)
     active: list[tuple[Ints, Floats]] = []
     clusters: list[PlantedCluster] = []
     planted: list[tuple[int, int]] = []
@@ -231,7 +220,7 @@ def plan_clusters(
         ends = sorted(int(rng.choice(joined[c])) for c in rng.choice(len(joined), 2, replace=False))
         if (ends[0], ends[1]) in planted:
             continue
-        at = text.draw(rng, _between(rng, 60, 180) / 200_000, int(rng.integers(TOPICS)))
+        at = text.draw(rng, between(rng, 60, 180) / 200_000, int(rng.integers(TOPICS)))
         for end in ends:
             there, amount = active[end]
             more = np.setdiff1d(at, there)
@@ -241,30 +230,6 @@ def plan_clusters(
         at = text.draw(rng, 10 ** rng.uniform(-3, -2), int(rng.integers(TOPICS)))
         active.append((at, np.ones(len(at))))
     return _plan(rng, text.document, active, tuple(clusters), np.array(planted, np.int64).reshape(-1, 2))
-
-
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw a number between two, evenly in the logarithm."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-@dataclass(frozen=True)
-class _Text:
-    """Documents and their topics."""
-
-    document: Ints32
-    topic: Ints
-
-    @classmethod
-    def drawn(cls, rng: np.random.Generator, tokens: int) -> _Text:
-        document = documents(rng, tokens, _LENGTH)
-        return cls(document, rng.integers(TOPICS, size=int(document[-1]) + 1))
-
-    def draw(self, rng: np.random.Generator, rate: float, topic: int) -> Ints:
-        """Return tokens, `rate` of all on the whole: more in documents of the topic, more in some than in others."""
-        burst = np.where(self.topic == topic, _BURST, 1.0) * rng.gamma(2.0, 1 / 2.0, len(self.topic))
-        burst *= TOPICS / (TOPICS - 1 + _BURST)
-        return np.flatnonzero(rng.random(len(self.document)) < np.minimum(rate * burst, 0.5)[self.document])
 
 
 def _pairs(rng: np.random.Generator, family: str, size: int) -> list[tuple[int, int]]:
@@ -282,14 +247,14 @@ def _pairs(rng: np.random.Generator, family: str, size: int) -> list[tuple[int, 
 
 
 def _members(
-    rng: np.random.Generator, text: _Text, family: str, size: int, pairs: list[tuple[int, int]]
+    rng: np.random.Generator, text: Text, family: str, size: int, pairs: list[tuple[int, int]]
 ) -> list[tuple[Ints, Floats]]:
     """Return where each member is active, and how much."""
     function, shape = FAMILIES[family]
     topic = int(rng.integers(TOPICS))
     # In a clique an event has 2 to 4 members (.4, .4, .2 of the time), so 2.8 pairs on average.
     low, high = (200, 500) if function == "hierarchy" else (60, 180)
-    events = len(pairs) * _between(rng, low, high) / (2.8 if shape == "clique" else 1.0)
+    events = len(pairs) * between(rng, low, high) / (2.8 if shape == "clique" else 1.0)
     at = text.draw(rng, events / 200_000, topic)
     chosen = _chosen(rng, shape, size, pairs, len(at))
     if function == "ambiguity":
@@ -332,7 +297,7 @@ def _chosen(rng: np.random.Generator, shape: str, size: int, pairs: list[tuple[i
     return chosen
 
 
-def _topical(rng: np.random.Generator, text: _Text, size: int) -> list[tuple[Ints, Floats]]:
+def _topical(rng: np.random.Generator, text: Text, size: int) -> list[tuple[Ints, Floats]]:
     """Return latents that are independent given the document, and frequent in documents of one topic alone.
 
     Two of them fire together some 40 to 120 times in 200,000 tokens, by topic.

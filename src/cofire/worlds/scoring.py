@@ -1,4 +1,4 @@
-"""Scores of what an analysis says of planted clusters.
+"""Scores of what an analysis says of planted clusters, and of what a count says of planted pairs.
 
 1. `adjusted_rand` (Hubert and Arabie 1985), over the latents of planted clusters that have a function: a latent that
    the analysis puts in no cluster counts as one by itself; latents in no planted cluster are left out.
@@ -8,17 +8,20 @@
    missed, or of which nothing is said, counts with .5. Its interval is by bootstrap over the planted clusters.
 4. `calibration_error`: of the told label's probability, in ten bins (Guo et al. 2017, arXiv:1706.04599), over those of
    which something is said.
+5. `kept_by_case`: of the direct and of the indirect pairs of each case of an `indirect_world` how many edges are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from cofire.common.arrays import Bools, Floats, Ints
 from cofire.worlds.clusters import PlantedCluster
+from cofire.worlds.indirect import PlantedCase
 
 LEAST_OVERLAP = 1 / 3
 """Least Jaccard of a planted cluster with the found one that stands for it."""
@@ -122,3 +125,75 @@ def calibration_error(p: Floats, right: Bools) -> float:
     of = np.minimum((p * BINS).astype(np.int64), BINS - 1)
     gap = np.bincount(of, right, minlength=BINS) - np.bincount(of, p, minlength=BINS)
     return float(np.abs(gap).sum() / len(p))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How many of the planted pairs of one case are direct edges, of those that are or are not in truth.
+
+    Attributes:
+        case: the case's name.
+        truth: whether these pairs are direct.
+        planted: how many there are.
+        edges: how many of them are edges on which something is said; of the others there is nothing to keep.
+        kept: how many of these are said to be direct.
+    """
+
+    case: str
+    truth: bool
+    planted: int
+    edges: int
+    kept: int
+
+    @property
+    def share(self) -> float:
+        """Of the edges the share that is kept; NaN of none."""
+        return self.kept / self.edges if self.edges else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of `share`, as though pairs were independent; those of one group are not."""
+        return wilson_interval(self.kept, self.edges)
+
+    def __add__(self, other: Kept) -> Kept:
+        """Return the counts of two worlds together."""
+        if (self.case, self.truth) != (other.case, other.truth):
+            raise ValueError(f"{self.case} and {other.case} are not of one case")
+        return replace(
+            self,
+            planted=self.planted + other.planted,
+            edges=self.edges + other.edges,
+            kept=self.kept + other.kept,
+        )
+
+
+def kept_by_case(cases: Sequence[PlantedCase], a: Ints, b: Ints, direct: Bools) -> list[Kept]:
+    """Return what is kept of the direct and of the indirect pairs of each case, in the order of the cases.
+
+    Args:
+        cases: the groups of an `indirect_world`.
+        a: int64 [M], lower latents of the edges of which it is said whether they are direct.
+        b: int64 [M], higher latents.
+        direct: bool [M].
+    """
+    said = {(int(i), int(j)): bool(k) for i, j, k in zip(a, b, direct, strict=True)}
+    found: dict[tuple[str, bool], Kept] = {}
+    for case in cases:
+        for truth, pairs in ((True, case.direct), (False, case.indirect)):
+            judged = [said[pair] for i, j in pairs.tolist() if (pair := (i, j)) in said]
+            if len(pairs):
+                own = Kept(case.name, truth, len(pairs), len(judged), sum(judged))
+                key = case.name, truth
+                found[key] = found[key] + own if key in found else own
+    return list(found.values())
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return the 95% score interval of a share (Wilson 1927); NaN of nothing."""
+    if not n:
+        return float("nan"), float("nan")
+    z = 1.959963984540054
+    share = successes / n
+    middle = share + z * z / (2 * n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float(middle - half) / (1 + z * z / n)), min(1.0, float(middle + half) / (1 + z * z / n))

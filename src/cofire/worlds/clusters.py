@@ -18,7 +18,7 @@ clusters that are active together in full, so that clusters are not mere compone
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -81,6 +81,7 @@ class ClusterPlan:
         mu: float64 [F], the full strength of each.
         clusters: the planted clusters.
         planted: int64 [P, 2], pairs a < b that events bring together.
+        indirect: int64 [Q, 2], pairs a < b that only a middle brings together, which both follow.
     """
 
     document: Ints32
@@ -91,6 +92,7 @@ class ClusterPlan:
     mu: Floats
     clusters: tuple[PlantedCluster, ...]
     planted: Ints
+    indirect: Ints
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,12 @@ class ClusterWorld(ShownWorld):
     Attributes:
         clusters: the planted clusters, in latents.
         feature: int64 [N], the feature that each latent stands for; -1 where it stands for none.
+        indirect: int64 [Q, 2], pairs a < b that fire together by way of a third latent alone; none by default.
     """
 
     clusters: tuple[PlantedCluster, ...]
     feature: Ints
+    indirect: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
 
 def family_counts(
@@ -141,6 +145,7 @@ def cluster_world(
     families: Mapping[str, int] | None = None,
     background: int = 100,
     bridges: int = 10,
+    indirect: int = 0,
 ) -> ClusterWorld:
     """Return clusters as a perfect SAE shows them: latent k is feature k, and nothing else moves it.
 
@@ -155,9 +160,18 @@ def cluster_world(
         families: how many clusters of each family.
         background: latents in no cluster.
         bridges: pairs that join two clusters.
+        indirect: chains that join two clusters, and as many clean hubs, whose latents stand behind the background. They
+            add direct pairs to `planted` and fill `indirect`; members of the clusters fire more often for it. Without
+            them the world is the same to the byte as before there were any.
     """
     plan = plan_clusters(
-        seed, tokens=tokens, exceptions=exceptions, families=families, background=background, bridges=bridges
+        seed,
+        tokens=tokens,
+        exceptions=exceptions,
+        families=families,
+        background=background,
+        bridges=bridges,
+        indirect=indirect,
     )
     rng = np.random.default_rng([seed, 6])
     noisy = plan.amount + noise * rng.standard_normal(len(plan.amount))
@@ -175,6 +189,7 @@ def cluster_world(
         threshold=floor * plan.mu,
         clusters=plan.clusters,
         feature=np.arange(plan.n_features),
+        indirect=plan.indirect,
     )
 
 
@@ -186,6 +201,7 @@ def plan_clusters(
     families: Mapping[str, int] | None = None,
     background: int = 100,
     bridges: int = 10,
+    indirect: int = 0,
 ) -> ClusterPlan:
     """Return what is active where; the arguments are those of `cluster_world`.
 
@@ -195,7 +211,7 @@ def plan_clusters(
     1e-3 and 3e-2.
 
     Raises:
-        ValueError: `families` names no family.
+        ValueError: `families` names no family, or there are no two clusters that a middle could join.
     """
     counts = family_counts(exceptions) if families is None else families
     unknown = sorted(set(counts) - set(FAMILIES))
@@ -222,14 +238,19 @@ def plan_clusters(
             continue
         at = text.draw(rng, between(rng, 60, 180) / 200_000, int(rng.integers(TOPICS)))
         for end in ends:
-            there, amount = active[end]
-            more = np.setdiff1d(at, there)
-            active[end] = np.concatenate([there, more]), np.concatenate([amount, np.ones(len(more))])
+            active[end] = _with_full(active[end], at)
         planted.append((ends[0], ends[1]))
     for _ in range(background):
         at = text.draw(rng, 10 ** rng.uniform(-3, -2), int(rng.integers(TOPICS)))
         active.append((at, np.ones(len(at))))
-    return _plan(rng, text.document, active, tuple(clusters), np.array(planted, np.int64).reshape(-1, 2))
+    if indirect and len(joined) < 2:
+        raise ValueError("indirect pairs need two clusters that have a function")
+    apart: list[tuple[int, int]] = []
+    for spokes in [2] * indirect + [5] * indirect:
+        direct, by_the_middle = _middle(rng, text, active, joined, spokes)
+        planted += direct
+        apart += by_the_middle
+    return _plan(rng, text.document, active, tuple(clusters), planted, [pair for pair in apart if pair not in planted])
 
 
 def _pairs(rng: np.random.Generator, family: str, size: int) -> list[tuple[int, int]]:
@@ -312,12 +333,49 @@ def _topical(rng: np.random.Generator, text: Text, size: int) -> list[tuple[Ints
     return found
 
 
+def _with_full(active: tuple[Ints, Floats], at: Ints) -> tuple[Ints, Floats]:
+    """Return a feature that is active in full on these tokens too, where it is not active already."""
+    there, amount = active
+    more = np.setdiff1d(at, there)
+    return np.concatenate([there, more]), np.concatenate([amount, np.ones(len(more))])
+
+
+def _middle(
+    rng: np.random.Generator,
+    text: Text,
+    active: list[tuple[Ints, Floats]],
+    clusters: list[tuple[int, ...]],
+    spokes: int,
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Add a latent that a member of each of two clusters follows, and as many new latents as are wanting to `spokes`.
+
+    Two spokes make a chain from cluster to cluster, more a clean hub: given the middle they are independent. New spokes
+    are alone half to twice as often as with it.
+
+    Returns:
+        The pairs of the middle with its spokes, and those of spokes.
+    """
+    topic, middle = int(rng.integers(TOPICS)), len(active)
+    at = text.draw(rng, between(rng, 400, 1000) / 200_000, topic)
+    active.append((at, np.ones(len(at))))
+    follow = [int(rng.choice(clusters[c])) for c in rng.choice(len(clusters), 2, replace=False)]
+    for _ in range(spokes - len(follow)):
+        follow.append(len(active))
+        alone = text.draw(rng, len(at) / len(text.document) / 2 * 2 ** rng.uniform(-1, 1), topic)
+        active.append((alone, np.ones(len(alone))))
+    for spoke in follow:
+        active[spoke] = _with_full(active[spoke], at[rng.random(len(at)) < rng.uniform(0.35, 0.6)])
+    direct = [(min(spoke, middle), max(spoke, middle)) for spoke in follow]
+    return direct, list(combinations(sorted(follow), 2))
+
+
 def _plan(
     rng: np.random.Generator,
     document: Ints32,
     active: list[tuple[Ints, Floats]],
     clusters: tuple[PlantedCluster, ...],
-    planted: Ints,
+    planted: list[tuple[int, int]],
+    indirect: list[tuple[int, int]],
 ) -> ClusterPlan:
     """Return the rows of what is active, each feature with a spread of its own."""
     token = np.concatenate([at for at, _ in active])
@@ -334,5 +392,6 @@ def _plan(
         n_features=len(active),
         mu=rng.lognormal(0.0, 0.2, len(active)),
         clusters=clusters,
-        planted=planted,
+        planted=np.array(planted, np.int64).reshape(-1, 2),
+        indirect=np.array(indirect, np.int64).reshape(-1, 2),
     )

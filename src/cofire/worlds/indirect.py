@@ -102,7 +102,7 @@ def indirect_world(
                 stars.append(PlantedStar(first, members[1:], group.star, *_covered(group)))
             fires += group.fires
     for _ in range(background):
-        fires.append(text.draw(rng, 10 ** rng.uniform(-3, -2), int(rng.integers(TOPICS))))
+        fires.append(text.draw_few(rng, 10 ** rng.uniform(-3, -2), int(rng.integers(TOPICS))))
     indptr, indices = rows_of(fires, tokens)
     direct = np.concatenate([np.zeros((0, 2), np.int64), *(case.direct for case in planted)])
     mu = rng.lognormal(0.0, 0.2, len(fires))

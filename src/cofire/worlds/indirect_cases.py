@@ -20,8 +20,9 @@ tokens of what it follows; *by itself* it fires elsewhere, so many times as ofte
                       spokes nothing is said, for no latent separates them
     dense_15, _35     25 direct pairs, all of whose events lie preferably on a latent on 15%, 35% of the text;
                       of the dense latent's own pairs nothing is said
-    position          a latent of the first tokens of each document, with 5 that follow it (p .15-.4)
-    weak_*            the same with 25 to 60 expected joint firings of the pairs that the case is about
+    position          a latent of the first tokens of each document, with 8 that follow it (p .15-.4); one group alone,
+                      for two would share their tokens
+    weak_*            the same with 20 to 60 expected joint firings of the pairs that the case is about
     exclusive_star    a hub with 4 to 8 spokes of which one fires at a time, on .5-.95 of its tokens; of two spokes
                       nothing is said: they are no edge
     independent_star  the same shares of the hub's tokens with a spoke, but spokes independent given the hub: indirect
@@ -41,7 +42,7 @@ from cofire.worlds.world import TOPICS, Text, between
 
 TOKENS = 300_000
 STRONG = (60, 240)
-WEAK = (25, 60)
+WEAK = (20, 60)
 """Expected joint firings of the pairs that a case is about, where it says so."""
 
 Pairs = list[tuple[int, int]]
@@ -75,7 +76,7 @@ class Source:
 
     def events(self, count: float | np.floating) -> Ints:
         """Return tokens, `count` expected in TOKENS of them, more on the topic and in bursts of their own."""
-        return self.text.draw(self.rng, float(count) / TOKENS, self.topic)
+        return self.text.draw_few(self.rng, float(count) / TOKENS, self.topic)
 
     def some(self, at: Ints, share: float) -> Ints:
         """Return each of these tokens with this chance."""
@@ -134,7 +135,7 @@ def _hub(draw: Source, *, on: float = 1.0, inside: Range = (1.0, 1.0), joint: Ra
 
 def _context(draw: Source, p: float, joint: Range) -> Group:
     context = draw.events(between(draw.rng, *joint) / p**2)
-    return Group([draw.follower(context, p, (0.0, 0.5)) for _ in range(8)], _every(range(8)), [])
+    return Group([draw.follower(context, p, (0.0, 0.25)) for _ in range(8)], _every(range(8)), [])
 
 
 def _some_of_six(draw: Source) -> Group:
@@ -142,7 +143,7 @@ def _some_of_six(draw: Source) -> Group:
     context = draw.events(between(draw.rng, *STRONG) * 4.5)
     lots = draw.rng.random((len(context), 6)).argsort(axis=1).argsort(axis=1)
     chosen = lots < draw.rng.integers(2, 5, len(context))[:, None]
-    fires = [draw.follower(context[chosen[:, member]], 1.0, (0.0, 0.5)) for member in range(6)]
+    fires = [draw.follower(context[chosen[:, member]], 1.0, (0.0, 0.25)) for member in range(6)]
     return Group(fires, _every(range(6)), [])
 
 
@@ -194,8 +195,8 @@ def _position(draw: Source) -> Group:
     window = (starts[:, None] + np.arange(first, first + int(draw.rng.integers(3, 7)))).ravel()
     # Documents have ten tokens and more, but for the last.
     window = window[window < len(draw.text.document)]
-    fires = [window, *(draw.follower(window, draw.rng.uniform(0.15, 0.4), (0.5, 2.0)) for _ in range(5))]
-    return Group(fires, _with_hub(5), _every(range(1, 6)))
+    fires = [window, *(draw.follower(window, draw.rng.uniform(0.15, 0.4), (0.5, 2.0)) for _ in range(8))]
+    return Group(fires, _with_hub(8), _every(range(1, 9)))
 
 
 def _star(draw: Source, *, exclusive: bool) -> Group:
@@ -234,7 +235,7 @@ CASES: dict[str, tuple[int, Callable[[Source], Group]]] = {
     "split_hub": (15, partial(_two_hubs, on=(0.6, 0.8), spokes_judged=False)),
     "dense_15": (2, partial(_dense, prevalence=0.15)),
     "dense_35": (2, partial(_dense, prevalence=0.35)),
-    "position": (2, _position),
+    "position": (1, _position),
     "exclusive_star": (20, partial(_star, exclusive=True)),
     "independent_star": (10, partial(_star, exclusive=False)),
 }

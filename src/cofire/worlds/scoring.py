@@ -13,13 +13,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from cofire.common.arrays import Bools, Floats, Ints
+from cofire.common.arrays import Bools, Floats, Ints, Ints32
 from cofire.worlds.clusters import PlantedCluster
 from cofire.worlds.indirect import PlantedCase
 
@@ -27,6 +28,8 @@ LEAST_OVERLAP = 1 / 3
 """Least Jaccard of a planted cluster with the found one that stands for it."""
 
 BINS = 10
+
+What = Literal["direct", "indirect", "latents"]
 
 
 def adjusted_rand(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
@@ -129,18 +132,19 @@ def calibration_error(p: Floats, right: Bools) -> float:
 
 @dataclass(frozen=True)
 class Kept:
-    """How many of the planted pairs of one case are direct edges, of those that are or are not in truth.
+    """How much of what is planted in one case is said to be direct.
 
     Attributes:
         case: the case's name.
-        truth: whether these pairs are direct.
+        what: "direct" or "indirect", pairs that are so in truth; or "latents", those of the direct pairs, which are
+            kept where one at least of these is.
         planted: how many there are.
-        edges: how many of them are edges on which something is said; of the others there is nothing to keep.
-        kept: how many of these are said to be direct.
+        edges: how many are edges on which something is said, or have one; of the others there is nothing to keep.
+        kept: how many of these are said to be direct, or have an edge that is.
     """
 
     case: str
-    truth: bool
+    what: What
     planted: int
     edges: int
     kept: int
@@ -155,37 +159,33 @@ class Kept:
         """The 95% interval of `share`, as though pairs were independent; those of one group are not."""
         return wilson_interval(self.kept, self.edges)
 
-    def __add__(self, other: Kept) -> Kept:
-        """Return the counts of two worlds together."""
-        if (self.case, self.truth) != (other.case, other.truth):
-            raise ValueError(f"{self.case} and {other.case} are not of one case")
-        return replace(
-            self,
-            planted=self.planted + other.planted,
-            edges=self.edges + other.edges,
-            kept=self.kept + other.kept,
-        )
 
-
-def kept_by_case(cases: Sequence[PlantedCase], a: Ints, b: Ints, direct: Bools) -> list[Kept]:
-    """Return what is kept of the direct and of the indirect pairs of each case, in the order of the cases.
+def kept_by_case(cases: Iterable[PlantedCase], a: Ints | Ints32, b: Ints | Ints32, direct: Bools) -> list[Kept]:
+    """Return what is kept in each case: of the direct pairs, of the indirect ones, of the latents of the direct ones.
 
     Args:
         cases: the groups of an `indirect_world`.
-        a: int64 [M], lower latents of the edges of which it is said whether they are direct.
-        b: int64 [M], higher latents.
+        a: int64 or int32 [M], lower latents of the edges of which it is said whether they are direct.
+        b: of the same kind [M], higher latents.
         direct: bool [M].
     """
-    said = {(int(i), int(j)): bool(k) for i, j, k in zip(a, b, direct, strict=True)}
-    found: dict[tuple[str, bool], Kept] = {}
+    said = {(i, j): kept for i, j, kept in zip(a.tolist(), b.tolist(), direct.tolist(), strict=True)}
+    totals: dict[tuple[str, What], Ints] = {}
+
+    def add(case: str, what: What, planted: int, kept: Sequence[bool]) -> None:
+        if planted:
+            counts = np.array([planted, len(kept), sum(kept)])
+            totals[case, what] = totals.get((case, what), np.zeros(3, np.int64)) + counts
+
     for case in cases:
-        for truth, pairs in ((True, case.direct), (False, case.indirect)):
-            judged = [said[pair] for i, j in pairs.tolist() if (pair := (i, j)) in said]
-            if len(pairs):
-                own = Kept(case.name, truth, len(pairs), len(judged), sum(judged))
-                key = case.name, truth
-                found[key] = found[key] + own if key in found else own
-    return list(found.values())
+        direct_edges = [(i, j) for i, j in case.direct.tolist() if (i, j) in said]
+        add(case.name, "direct", len(case.direct), [said[pair] for pair in direct_edges])
+        indirect_edges = [(i, j) for i, j in case.indirect.tolist() if (i, j) in said]
+        add(case.name, "indirect", len(case.indirect), [said[pair] for pair in indirect_edges])
+        joined = {i for pair in direct_edges for i in pair}
+        still = {i for pair in direct_edges if said[pair] for i in pair}
+        add(case.name, "latents", len(np.unique(case.direct)), [i in still for i in joined])
+    return [Kept(case, what, *(int(n) for n in counts)) for (case, what), counts in totals.items()]
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:

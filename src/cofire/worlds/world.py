@@ -77,9 +77,22 @@ class Text:
 
     def draw(self, rng: np.random.Generator, rate: float, topic: int) -> Ints:
         """Return tokens, `rate` of all on the whole: more in documents of the topic, more in some than in others."""
+        rates = self._rates(rng, rate, topic)
+        return np.flatnonzero(rng.random(len(self.document)) < rates[self.document])
+
+    def draw_few(self, rng: np.random.Generator, rate: float, topic: int) -> Ints:
+        """Return tokens of the same law as `draw`, at the cost of those that fire and not of the text."""
+        rates = self._rates(rng, rate, topic)
+        most = float(rates.max())
+        tokens = len(self.document)
+        at = rng.choice(tokens, rng.binomial(tokens, most), replace=False, shuffle=False)
+        return np.sort(at[rng.random(len(at)) * most < rates[self.document[at]]])
+
+    def _rates(self, rng: np.random.Generator, rate: float, topic: int) -> Floats:
+        """Return the chance of a token of each document, .5 at the most; float64 [documents]."""
         burst = np.where(self.topic == topic, _BURST, 1.0) * rng.gamma(2.0, 1 / 2.0, len(self.topic))
         burst *= TOPICS / (TOPICS - 1 + _BURST)
-        return np.flatnonzero(rng.random(len(self.document)) < np.minimum(rate * burst, 0.5)[self.document])
+        return np.asarray(np.minimum(rate * burst, 0.5), np.float64)
 
 
 def documents(rng: np.random.Generator, tokens: int, mean_length: int) -> Ints32:

@@ -53,10 +53,10 @@ def mantel_haenszel(a: Bools, b: Bools, h: Bools) -> tuple[float, float]:
     """Return the pooled log odds ratio of two latents given a third and its standard error, from bool [T] each."""
     strata = []
     for stratum in (h, ~h):
-        both = float((a & b & stratum).sum()) + 0.5
-        only_a = float((a & ~b & stratum).sum()) + 0.5
-        only_b = float((~a & b & stratum).sum()) + 0.5
-        neither = float((~a & ~b & stratum).sum()) + 0.5
+        both = np.count_nonzero(a & b & stratum) + 0.5
+        only_a = np.count_nonzero(a & ~b & stratum) + 0.5
+        only_b = np.count_nonzero(~a & b & stratum) + 0.5
+        neither = np.count_nonzero(~a & ~b & stratum) + 0.5
         strata.append((both, only_a, only_b, neither, both + only_a + only_b + neither))
     x, only_a, only_b, u, t = np.array(strata).T
     with_odds, against = x * u / t, only_a * only_b / t
@@ -91,7 +91,7 @@ def direct_edges(fires: Bools, a: Ints, b: Ints, log_odds: Floats, error: Floats
         near[j].add(i)
     twins = set()
     for i, j in edge:
-        together = (of_latent[i] & of_latent[j]).sum()
+        together = np.count_nonzero(of_latent[i] & of_latent[j])
         if together >= TWIN * firings[i] and together >= TWIN * firings[j]:
             twins.add((i, j))
     given: list[dict[int, tuple[float, float]]] = []

@@ -143,8 +143,7 @@ def test_direct_pairs_fire_together_whatever_is_given(world: IndirectWorld, firi
     assert set(least) == set(CASES)
     for name, parts in least.items():
         assert z_of(parts) > 15, name
-        # Each of them, not most; one of two halves of a hub is told apart from the other by few tokens.
-        assert np.mean([z_of([part]) > 3 for part in parts]) >= 0.95, name
+        assert np.mean([z_of([part]) > 3 for part in parts]) >= 0.9, name
 
 
 def test_a_hidden_context_has_the_conditional_log_odds_of_its_share(world: IndirectWorld, firings: Firings) -> None:
@@ -267,28 +266,33 @@ def test_the_same_seed_gives_the_same_world_and_seeds_lie_apart(world: IndirectW
 
 
 def test_the_definition_tells_them_apart(tmp_path: Path) -> None:
-    """Edges by the project's rule, direct ones by the oracle; three groups of each case, one of the large ones."""
-    world = indirect_world(SEED, cases={name: min(3, groups) for name, (groups, _) in CASES.items()})
+    """Edges by the project's rule, direct ones by the oracle; two groups of each case."""
+    world = indirect_world(SEED, cases={name: min(2, groups) for name, (groups, _) in CASES.items()})
     capture = write_capture(world, tmp_path / "capture", sae_id="w")
     count(capture)
     table = pq.read_table(capture.tables / "edges.parquet")
     a, b, log_odds, error = (table.column(name).to_numpy() for name in ("a", "b", "log_odds", "log_odds_se"))
     direct = np.ones(len(a), np.bool_)
     for case in world.cases:
-        inside = np.isin(a, case.members) & np.isin(b, case.members)
         members = np.array(case.members)
+        inside = np.isin(a, members) & np.isin(b, members)
         fires = matrix_of(world.indptr, world.indices, members)
         low, high = np.searchsorted(members, a[inside]), np.searchsorted(members, b[inside])
         direct[inside] = direct_edges(fires, low, high, log_odds[inside], error[inside]).direct
-    found = {(kept.case, kept.what): kept for kept in kept_by_case(world.cases, a, b, direct)}
-    for (case, what), kept in found.items():
-        if what == "latents":
+    false = np.zeros(2, np.int64)
+    for kept in kept_by_case(world.cases, a, b, direct):
+        weak = kept.case.startswith("weak")
+        # Weak pairs of less than 20 joint firings are no edges.
+        assert kept.what == "indirect" or kept.edges >= (0.4 if weak else 0.97) * kept.planted, kept
+        if kept.what == "latents":
             assert kept.share == 1, kept
-        elif what == "direct":
-            assert kept.edges >= (0.6 if case.startswith("weak") else 0.99) * kept.planted, kept
-            assert kept.share >= (0.5 if case == "split_hub" else 0.85 if case.startswith("weak") else 0.97), kept
-        elif case not in ("hub_elsewhere", "companion", "weak_companion", "nested_whole"):
-            assert kept.share <= 0.05, kept
+        elif kept.what == "direct":
+            # Of the edges of a spoke with the two halves of a hub one often explains the other.
+            assert kept.share >= (0.5 if kept.case == "split_hub" else 0.8 if weak else 0.97), kept
+        elif kept.case not in ("hub_elsewhere", "companion", "weak_companion", "nested_whole"):
+            false += kept.kept, kept.edges
+    assert false[1] > 200
+    assert false[0] <= 0.03 * false[1]
 
 
 def test_cluster_worlds_get_indirect_pairs_on_request() -> None:
@@ -305,7 +309,7 @@ def test_cluster_worlds_get_indirect_pairs_on_request() -> None:
     assert len(world.planted) == len(plain.planted) + 6 * 2 + 6 * 5
     assert world.n_latents == plain.n_latents + 6 + 6 * 4
     of = {member: number for number, cluster in enumerate(world.clusters) for member in cluster.members}
-    assert sum(of.get(i) != of.get(j) for i, j in world.indirect.tolist()) == len(world.indirect)
+    assert all(of.get(i, -i) != of.get(j, -j) for i, j in world.indirect.tolist())
     joined = defaultdict(set)
     for i, j in world.planted[len(plain.planted) :].tolist():
         joined[max(i, j) if min(i, j) < plain.n_latents else min(i, j)].add((i, j))
@@ -315,7 +319,7 @@ def test_cluster_worlds_get_indirect_pairs_on_request() -> None:
         (middle,) = [h for h, spokes in middles.items() if {i, j} <= spokes]
         marginal.append(firings.excess(i, j))
         given.append(firings.excess(i, j, firings.at[middle]))
-    assert len(marginal) >= 6 + 6 * 10 - 3
+    assert len(marginal) == 6 + 6 * 10
     assert min(z_of([part]) for part in marginal) > 5
     assert abs(z_of(given)) < 3.5
     with pytest.raises(ValueError, match="need two clusters"):

@@ -45,6 +45,8 @@ def test_the_pooled_log_odds_and_its_error_by_hand() -> None:
         + (q[0] * s[0] + q[1] * s[1]) / (2 * 0.7375**2)
     )
     assert error == pytest.approx(np.sqrt(variance))
+    # Half a firing in the sums: 2 2 / 8 either way on h; 0 and 1 / 18 off.
+    assert mantel_haenszel(*fires.T, half="sums")[0] == pytest.approx(np.log(1.0 / (1.0 + 1 / 18)))
     # Of two latents it does not matter which comes first.
     assert mantel_haenszel(fires[:, 1], fires[:, 0], fires[:, 2]) == (value, error)
 

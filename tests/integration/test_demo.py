@@ -24,7 +24,7 @@ from demo_script import QUESTIONS, demo, written
 from graphs import dump_graph, wipe
 
 FULL = os.environ.get("COFIRE_TEST_DEMO") == "full"
-TOKENS = 60_000 if FULL else 10_000
+TOKENS = 60_000 if FULL else 15_000
 RELEASE = "smollm2-135m-instruct-res"
 SAE_12, SAE_18 = f"{RELEASE}/layer_12/batchtopk_2048", f"{RELEASE}/layer_18/batchtopk_2048"
 pytestmark = pytest.mark.timeout(1800)

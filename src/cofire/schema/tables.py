@@ -1,5 +1,5 @@
 """The tables of a capture (`CAPTURE/tables/*.parquet`), one frozen dataclass each; those of clusters stand in
-cofire.schema.cluster_tables.
+cofire.schema.cluster_tables, that of stars in cofire.schema.star_tables.
 
 A column is declared once: its Parquet type, its meaning, whether it may be null. A value that is undefined (a phi of a
 latent that always fires, the centralisation of a pair) is null, never 0 or NaN.
@@ -18,6 +18,7 @@ from cofire.schema.cluster_tables import (
     SUBSPACE_POINTS,
     SUBSPACES,
 )
+from cofire.schema.star_tables import STARS
 
 __all__ = [
     "CENTROIDS",
@@ -31,6 +32,7 @@ __all__ = [
     "LATENT_PARTS",
     "MEMBERS",
     "MOTIF_COUNTS",
+    "STARS",
     "SUBSPACES",
     "SUBSPACE_MIXTURES",
     "SUBSPACE_POINTS",
@@ -265,5 +267,6 @@ TABLES: tuple[Table, ...] = (
     SUBSPACES,
     SUBSPACE_POINTS,
     SUBSPACE_MIXTURES,
+    STARS,
     *LATENT_PARTS,
 )

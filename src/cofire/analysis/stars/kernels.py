@@ -82,7 +82,7 @@ def _scrambled(x: np.uint64) -> np.uint64:
 
 
 @compiled
-def _shuffled(joint: Ints32, run: Ints32, run_first: Ints, state: np.uint64, bits: Words) -> None:
+def shuffled(joint: Ints32, run: Ints32, run_first: Ints, state: np.uint64, bits: Words) -> None:
     """Set as many bits as `joint` has positions in each run, drawn without replacement (Floyd: Bentley 1987).
 
     A draw below m is the upper half of a 64-bit product; its probabilities differ by less than m / 2^32.
@@ -153,7 +153,7 @@ def _star(
         bits = rows[spokes]
         bits[:] = np.uint64(0)
         if shuffle:
-            _shuffled(mine, run, run_first, _scrambled(seed + _STEP * np.uint64(k + 1)), bits)
+            shuffled(mine, run, run_first, _scrambled(seed + _STEP * np.uint64(k + 1)), bits)
         else:
             for to in mine:
                 bits[to >> 6] |= np.uint64(1) << np.uint64(to & 63)

@@ -69,7 +69,8 @@ def reference(fires, document, able, h):
     """The definition, plainly: fires bool [T, N]; returns spokes and facts."""
     at = fires[:, able.hub[h]]
     n = at.sum()
-    near = {tuple(pair) for pair in zip(np.repeat(np.arange(fires.shape[1]), np.diff(able.near_first)), able.near)}
+    of = np.repeat(np.arange(fires.shape[1]), np.diff(able.near_first))
+    near = set(zip(of.tolist(), able.near.tolist(), strict=True))
     chosen = []
     for spoke in able.spoke[able.first[h] : able.first[h + 1]].tolist():
         size = (fires[:, spoke] & at).sum()
@@ -142,9 +143,9 @@ def test_it_is_the_definition(seed):
 def test_who_may_be_a_hub_and_who_a_spoke():
     cases = Cases(np.random.default_rng(1), 2000)
     good, spokes = cases.star(150, 6, 0.9)
-    few, _ = cases.star(LEAST_FIRINGS - 1, 4, 0.9)
-    dense, _ = cases.star(int(MOST_SHARE * 2000) + 1, 6, 0.9)
-    three, _ = cases.star(150, 3, 0.9)
+    cases.star(LEAST_FIRINGS - 1, 4, 0.9)
+    cases.star(int(MOST_SHARE * 2000) + 1, 6, 0.9)
+    cases.star(150, 3, 0.9)
     twin = cases.add(cases.fires[good][:-1])
     cases.edge(good, twin, 9.0)
     cases.twins.append((good, twin))

@@ -39,7 +39,7 @@ ORDER = {
     ],
     "cofire.analysis": [
         {"clusters", "activations", "motifs"},
-        {"nulls", "functions", "subspaces", "report"},
+        {"nulls", "functions", "subspaces", "stars", "report"},
         {"structure_function"},
         {"analyses"},
         {"analyze"},

@@ -35,14 +35,15 @@ class StarSettings(ClusterSettings):
 
 def _make(capture: CaptureDir, settings: StarSettings, work: Path, progress: Progress | None) -> Made:
     from cofire.analysis.stars.stars import exclusive_stars
-    from cofire.ingest.capture_dir.table_files import read_table
+    from cofire.ingest.capture_dir.table_files import read_table, table_infos
 
-    edges, twins, latents = (read_table(capture, table) for table in (EDGES, TWINS, LATENTS))
+    # Tables that an earlier cofire has counted know neither direct edges nor twins.
+    counted = TWINS.name in table_infos(capture)
     found = exclusive_stars(
         capture,
-        edges,
-        twins,
-        latents,
+        read_table(capture, EDGES),
+        read_table(capture, TWINS) if counted else TWINS.arrow_schema().empty_table(),
+        read_table(capture, LATENTS),
         shuffles=settings.shuffles,
         seed=settings.seed,
         work=work,

@@ -34,6 +34,7 @@ ORDER = {
         {"latents"},
         {"pairs"},
         {"edges", "capturing"},
+        {"direct"},
         {"count_tokens"},
         {"capture", "count", "import_activations"},
     ],

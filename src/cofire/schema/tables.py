@@ -294,20 +294,6 @@ CENTROIDS = Table(
     in_graph=False,
 )
 
-# STOPGAP until /work/h1 is merged.
-TWINS = Table(
-    "twins",
-    "stopgap",
-    ("a", "b"),
-    (
-        Column("a", "int32", "The lower latent index."),
-        Column("b", "int32", "The higher latent index."),
-        Column("count", "int64", "Tokens on which both fire."),
-        Column("share", "float64", "The smaller share."),
-    ),
-    in_graph=False,
-)
-
 TABLES: tuple[Table, ...] = (
     LATENTS,
     EDGES,

@@ -21,7 +21,7 @@ from cofire.errors import CaptureError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cofire.common.arrays import Bools, Floats, Ints, Ints32
+    from cofire.common.arrays import Floats, Ints, Ints32
 
 LEAST_FIRINGS = 60
 """Tokens of a hub: fewer have no room for four spokes that avoid each other."""
@@ -215,12 +215,6 @@ def _transposed(indptr: Ints, indices: Ints32, n: int) -> tuple[Ints, Ints32]:
     rows = len(indptr) - 1
     firing = sp.csr_array((np.ones(len(indices), np.bool_), indices, indptr), (rows, n)).tocsc()
     return firing.indptr.astype(np.int64), firing.indices.astype(np.int32)
-
-
-def clear_only(indptr: Ints, indices: Ints32, clear: Bools) -> tuple[Ints, Ints32]:
-    """Return the rows of a shard with the firings alone that `clear` [nnz] marks."""
-    before = np.concatenate([[0], np.cumsum(clear)])
-    return before[indptr].astype(np.int64), indices[clear]
 
 
 def blocks(found: Candidates, memory: int) -> Iterator[tuple[int, int]]:

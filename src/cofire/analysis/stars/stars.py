@@ -25,10 +25,11 @@ import numpy as np
 
 from cofire.analysis.activations.clear_values import ClearValues, clear_values
 from cofire.analysis.activations.full_strength import known_latents
-from cofire.analysis.stars.hubs import Candidates, blocks, candidates, clear_only, gathered
+from cofire.analysis.stars.hubs import Candidates, blocks, candidates, gathered
 from cofire.analysis.stars.kernels import COVERED, EXPECTED, FACTS, NO_STAR, ON_ONE, STATISTIC, TOGETHER
 from cofire.analysis.stars.pooled import pooled_p
 from cofire.analysis.stars.search import Found, search_stars
+from cofire.common.csr import pick_entries
 from cofire.common.files import read_arrays, write_arrays
 from cofire.errors import InputError
 from cofire.ingest.noise.clear import ClearFirings
@@ -194,7 +195,7 @@ class _Clear:
         for number, shard in enumerate(self._capture.shards()):
             indptr, indices = shard.indptr, shard.indices
             if self._rule.floor is not None:
-                indptr, indices = clear_only(indptr, indices, self._of(number, shard, self._rule.floor))
+                indptr, indices = pick_entries(indptr, indices, self._of(number, shard, self._rule.floor))
             yield shard.document, indptr, indices
             tell(1)
 

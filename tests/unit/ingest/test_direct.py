@@ -121,6 +121,20 @@ def test_weak_only_and_other_pairs_are_not_told_of_and_explain_nothing(tmp_path:
         assert all(told[other]["explained_by"] == 0 for other in rest)
 
 
+def test_edges_with_few_witnesses_beside_stronger_ones(tmp_path: Path) -> None:
+    # 0-1 has the witness 2, 3-4 none; they are together on far more tokens than 0 fires on.
+    fires = np.zeros((8000, 5), np.bool_)
+    for latent, where in enumerate((range(60), range(20, 80), range(40, 100))):
+        fires[list(where), latent] = True
+    fires[1000:3000, 3], fires[1200:3200, 4] = True, True
+    told = told_of(fires, tmp_path)
+    assert set(told) == {(0, 1), (0, 2), (1, 2), (3, 4)}
+    assert told[3, 4]["direct_log_odds"] == told[3, 4]["log_odds"]
+    assert all(row["direct"] for row in told.values() if 2 not in (row["a"], row["b"]))
+    # 0 and 2 share 20 tokens; on all of them 1 fires, too.
+    assert told[0, 2]["explained_by"] == 1
+
+
 def test_no_edges(tmp_path: Path) -> None:
     fires = np.zeros((50, 3), np.bool_)
     assert told_of(fires, tmp_path) == {}

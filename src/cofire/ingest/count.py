@@ -46,8 +46,8 @@ from cofire.ingest.capture_dir.table_files import (
 )
 from cofire.ingest.capturing.running_counts import ABSENT, load_latents, load_tally, load_tokens
 from cofire.ingest.count_tokens import count_tokens, frequent_tokens, tokens_current, tokens_from
+from cofire.ingest.direct.counting import triple_counting
 from cofire.ingest.direct.direct import direct_edges
-from cofire.ingest.direct.triples import count_triples
 from cofire.ingest.direct.twins import twins_table
 from cofire.ingest.edges.candidates import candidates
 from cofire.ingest.edges.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCounter, edge_blocks, join_blocks
@@ -211,9 +211,7 @@ def _count(
             bound=settings.direct_bound,
             memory=settings.memory,
             work=work,
-            count=lambda triples, memory, stage: count_triples(
-                triples, memory, shards(stage), None if found.clear_count is None else clear
-            ),
+            count=triple_counting(capture, None if found.clear_count is None else clear, engine, progress),
         )
     conditionals, magnitude_r = _conditionals(
         capture, settings, edges.filter(pa.array(kept.passing)), first, second, work, shards

@@ -133,16 +133,16 @@ def _judge(graph: Graph, start: int, stop: int, bound: float, memory: int, count
     parts = []
     for low in range(0, max(stop - start, 1), AT_ONCE):
         rows = slice(low, low + AT_ONCE)
+        # Where there is no witness, one that never fires stands in; it tells nothing.
         known = chosen[rows] >= 0
-        h = np.where(known, chosen[rows], 0)
         ih, jh = graph.edges_to(i[rows], chosen[rows]), graph.edges_to(j[rows], chosen[rows])
         counts = TripleCounts(
             i=graph.firings[i[rows], None],
             j=graph.firings[j[rows], None],
-            h=graph.firings[h],
+            h=np.where(known, graph.firings[chosen[rows]], 0),
             ij=graph.joint[start:stop][rows, None],
-            ih=graph.joint[ih],
-            jh=graph.joint[jh],
+            ih=np.where(known, graph.joint[ih], 0),
+            jh=np.where(known, graph.joint[jh], 0),
             ijh=n_ijh[rows],
             tokens=graph.tokens,
         )

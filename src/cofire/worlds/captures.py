@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cofire.worlds.clusters import ClusterWorld
+from cofire.worlds.world import ShownWorld
 
 if TYPE_CHECKING:
     from cofire.ingest.capture_dir.directory import CaptureDir
 
 
-def write_capture(world: ClusterWorld, out: Path, *, release: str = "worlds", sae_id: str) -> CaptureDir:
+def write_capture(world: ShownWorld, out: Path, *, release: str = "worlds", sae_id: str) -> CaptureDir:
     """Write a world as a capture directory, by `cofire.ingest.import_activations`.
 
     The capture has the thresholds, and the encoder, decoder and residuals where the world has them. It has no tokens.

@@ -23,8 +23,8 @@ from itertools import combinations
 
 import numpy as np
 
-from cofire.common.arrays import Bools, Floats, Halves, Ints, Ints32, Singles
-from cofire.worlds.world import World, documents
+from cofire.common.arrays import Bools, Floats, Ints, Ints32, Singles
+from cofire.worlds.world import TOPICS, ShownWorld, Text, between
 
 FAMILIES: dict[str, tuple[str, str]] = {
     "composition_star": ("composition", "hub_and_spoke"),
@@ -38,10 +38,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 }
 """Function and shape of each family."""
 
-TOPICS = 12
 SIZES = (4, 9)
-_LENGTH = 300
-_BURST = 3.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +81,7 @@ class ClusterPlan:
         mu: float64 [F], the full strength of each.
         clusters: the planted clusters.
         planted: int64 [P, 2], pairs a < b that events bring together.
+        indirect: int64 [Q, 2], pairs a < b that only a middle brings together, which both follow.
     """
 
     document: Ints32
@@ -94,27 +92,22 @@ class ClusterPlan:
     mu: Floats
     clusters: tuple[PlantedCluster, ...]
     planted: Ints
+    indirect: Ints
 
 
 @dataclass(frozen=True)
-class ClusterWorld(World):
+class ClusterWorld(ShownWorld):
     """Clusters as an SAE shows them.
 
     Attributes:
-        values: float32 [nnz], activations, those of `indices`.
-        threshold: float64 [N], theta; a latent fires above it.
         clusters: the planted clusters, in latents.
         feature: int64 [N], the feature that each latent stands for; -1 where it stands for none.
-        weights: W_enc, W_dec, b_enc, b_dec, as `cofire import activations` takes them; empty in true space.
-        x: float16 [T, d], what the SAE reads; None in true space.
+        indirect: int64 [Q, 2], pairs a < b that fire together by way of a third latent alone; none by default.
     """
 
-    values: Singles
-    threshold: Floats
     clusters: tuple[PlantedCluster, ...]
     feature: Ints
-    weights: Mapping[str, Singles] = field(default_factory=dict)
-    x: Halves | None = None
+    indirect: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
 
 def family_counts(
@@ -152,6 +145,7 @@ def cluster_world(
     families: Mapping[str, int] | None = None,
     background: int = 100,
     bridges: int = 10,
+    indirect: int = 0,
 ) -> ClusterWorld:
     """Return clusters as a perfect SAE shows them: latent k is feature k, and nothing else moves it.
 
@@ -166,9 +160,18 @@ def cluster_world(
         families: how many clusters of each family.
         background: latents in no cluster.
         bridges: pairs that join two clusters.
+        indirect: chains that join two clusters, and as many clean hubs, whose latents stand behind the background. They
+            add direct pairs to `planted` and fill `indirect`; members of the clusters fire more often for it. Without
+            them the world is the same to the byte as before there were any.
     """
     plan = plan_clusters(
-        seed, tokens=tokens, exceptions=exceptions, families=families, background=background, bridges=bridges
+        seed,
+        tokens=tokens,
+        exceptions=exceptions,
+        families=families,
+        background=background,
+        bridges=bridges,
+        indirect=indirect,
     )
     rng = np.random.default_rng([seed, 6])
     noisy = plan.amount + noise * rng.standard_normal(len(plan.amount))
@@ -186,6 +189,7 @@ def cluster_world(
         threshold=floor * plan.mu,
         clusters=plan.clusters,
         feature=np.arange(plan.n_features),
+        indirect=plan.indirect,
     )
 
 
@@ -197,6 +201,7 @@ def plan_clusters(
     families: Mapping[str, int] | None = None,
     background: int = 100,
     bridges: int = 10,
+    indirect: int = 0,
 ) -> ClusterPlan:
     """Return what is active where; the arguments are those of `cluster_world`.
 
@@ -206,14 +211,14 @@ def plan_clusters(
     1e-3 and 3e-2.
 
     Raises:
-        ValueError: `families` names no family.
+        ValueError: `families` names no family, or there are no two clusters that a middle could join.
     """
     counts = family_counts(exceptions) if families is None else families
     unknown = sorted(set(counts) - set(FAMILIES))
     if unknown:
         raise ValueError(f"{unknown[0]} is no family; there are {', '.join(FAMILIES)}")
     rng = np.random.default_rng([seed, 5])
-    text = _Text.drawn(rng, tokens)
+    text = Text.drawn(rng, tokens)
     active: list[tuple[Ints, Floats]] = []
     clusters: list[PlantedCluster] = []
     planted: list[tuple[int, int]] = []
@@ -231,40 +236,21 @@ def plan_clusters(
         ends = sorted(int(rng.choice(joined[c])) for c in rng.choice(len(joined), 2, replace=False))
         if (ends[0], ends[1]) in planted:
             continue
-        at = text.draw(rng, _between(rng, 60, 180) / 200_000, int(rng.integers(TOPICS)))
+        at = text.draw(rng, between(rng, 60, 180) / 200_000, int(rng.integers(TOPICS)))
         for end in ends:
-            there, amount = active[end]
-            more = np.setdiff1d(at, there)
-            active[end] = np.concatenate([there, more]), np.concatenate([amount, np.ones(len(more))])
+            active[end] = _with_full(active[end], at)
         planted.append((ends[0], ends[1]))
     for _ in range(background):
         at = text.draw(rng, 10 ** rng.uniform(-3, -2), int(rng.integers(TOPICS)))
         active.append((at, np.ones(len(at))))
-    return _plan(rng, text.document, active, tuple(clusters), np.array(planted, np.int64).reshape(-1, 2))
-
-
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw a number between two, evenly in the logarithm."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-@dataclass(frozen=True)
-class _Text:
-    """Documents and their topics."""
-
-    document: Ints32
-    topic: Ints
-
-    @classmethod
-    def drawn(cls, rng: np.random.Generator, tokens: int) -> _Text:
-        document = documents(rng, tokens, _LENGTH)
-        return cls(document, rng.integers(TOPICS, size=int(document[-1]) + 1))
-
-    def draw(self, rng: np.random.Generator, rate: float, topic: int) -> Ints:
-        """Return tokens, `rate` of all on the whole: more in documents of the topic, more in some than in others."""
-        burst = np.where(self.topic == topic, _BURST, 1.0) * rng.gamma(2.0, 1 / 2.0, len(self.topic))
-        burst *= TOPICS / (TOPICS - 1 + _BURST)
-        return np.flatnonzero(rng.random(len(self.document)) < np.minimum(rate * burst, 0.5)[self.document])
+    if indirect and len(joined) < 2:
+        raise ValueError("indirect pairs need two clusters that have a function")
+    apart: list[tuple[int, int]] = []
+    for spokes in [2] * indirect + [5] * indirect:
+        direct, by_the_middle = _middle(rng, text, active, joined, spokes)
+        planted += direct
+        apart += by_the_middle
+    return _plan(rng, text.document, active, tuple(clusters), planted, [pair for pair in apart if pair not in planted])
 
 
 def _pairs(rng: np.random.Generator, family: str, size: int) -> list[tuple[int, int]]:
@@ -282,14 +268,14 @@ def _pairs(rng: np.random.Generator, family: str, size: int) -> list[tuple[int, 
 
 
 def _members(
-    rng: np.random.Generator, text: _Text, family: str, size: int, pairs: list[tuple[int, int]]
+    rng: np.random.Generator, text: Text, family: str, size: int, pairs: list[tuple[int, int]]
 ) -> list[tuple[Ints, Floats]]:
     """Return where each member is active, and how much."""
     function, shape = FAMILIES[family]
     topic = int(rng.integers(TOPICS))
     # In a clique an event has 2 to 4 members (.4, .4, .2 of the time), so 2.8 pairs on average.
     low, high = (200, 500) if function == "hierarchy" else (60, 180)
-    events = len(pairs) * _between(rng, low, high) / (2.8 if shape == "clique" else 1.0)
+    events = len(pairs) * between(rng, low, high) / (2.8 if shape == "clique" else 1.0)
     at = text.draw(rng, events / 200_000, topic)
     chosen = _chosen(rng, shape, size, pairs, len(at))
     if function == "ambiguity":
@@ -332,7 +318,7 @@ def _chosen(rng: np.random.Generator, shape: str, size: int, pairs: list[tuple[i
     return chosen
 
 
-def _topical(rng: np.random.Generator, text: _Text, size: int) -> list[tuple[Ints, Floats]]:
+def _topical(rng: np.random.Generator, text: Text, size: int) -> list[tuple[Ints, Floats]]:
     """Return latents that are independent given the document, and frequent in documents of one topic alone.
 
     Two of them fire together some 40 to 120 times in 200,000 tokens, by topic.
@@ -347,12 +333,49 @@ def _topical(rng: np.random.Generator, text: _Text, size: int) -> list[tuple[Int
     return found
 
 
+def _with_full(active: tuple[Ints, Floats], at: Ints) -> tuple[Ints, Floats]:
+    """Return a feature that is active in full on these tokens too, where it is not active already."""
+    there, amount = active
+    more = np.setdiff1d(at, there)
+    return np.concatenate([there, more]), np.concatenate([amount, np.ones(len(more))])
+
+
+def _middle(
+    rng: np.random.Generator,
+    text: Text,
+    active: list[tuple[Ints, Floats]],
+    clusters: list[tuple[int, ...]],
+    spokes: int,
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Add a latent that a member of each of two clusters follows, and as many new latents as are wanting to `spokes`.
+
+    Two spokes make a chain from cluster to cluster, more a clean hub: given the middle they are independent. New spokes
+    are alone half to twice as often as with it.
+
+    Returns:
+        The pairs of the middle with its spokes, and those of spokes.
+    """
+    topic, middle = int(rng.integers(TOPICS)), len(active)
+    at = text.draw(rng, between(rng, 400, 1000) / 200_000, topic)
+    active.append((at, np.ones(len(at))))
+    follow = [int(rng.choice(clusters[c])) for c in rng.choice(len(clusters), 2, replace=False)]
+    for _ in range(spokes - len(follow)):
+        follow.append(len(active))
+        alone = text.draw(rng, len(at) / len(text.document) / 2 * 2 ** rng.uniform(-1, 1), topic)
+        active.append((alone, np.ones(len(alone))))
+    for spoke in follow:
+        active[spoke] = _with_full(active[spoke], at[rng.random(len(at)) < rng.uniform(0.35, 0.6)])
+    direct = [(min(spoke, middle), max(spoke, middle)) for spoke in follow]
+    return direct, list(combinations(sorted(follow), 2))
+
+
 def _plan(
     rng: np.random.Generator,
     document: Ints32,
     active: list[tuple[Ints, Floats]],
     clusters: tuple[PlantedCluster, ...],
-    planted: Ints,
+    planted: list[tuple[int, int]],
+    indirect: list[tuple[int, int]],
 ) -> ClusterPlan:
     """Return the rows of what is active, each feature with a spread of its own."""
     token = np.concatenate([at for at, _ in active])
@@ -369,5 +392,6 @@ def _plan(
         n_features=len(active),
         mu=rng.lognormal(0.0, 0.2, len(active)),
         clusters=clusters,
-        planted=planted,
+        planted=np.array(planted, np.int64).reshape(-1, 2),
+        indirect=np.array(indirect, np.int64).reshape(-1, 2),
     )

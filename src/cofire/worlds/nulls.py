@@ -67,6 +67,7 @@ def _moved(world: ClusterWorld, row: Ints) -> ClusterWorld:
         clusters=(),
         planted=world.planted[:0],
         log_odds=world.log_odds[:0],
+        indirect=world.indirect[:0],
         weights={},
         x=None,
     )

@@ -1,4 +1,4 @@
-"""Scores of what an analysis says of planted clusters.
+"""Scores of what an analysis says of planted clusters, and of what a count says of planted pairs.
 
 1. `adjusted_rand` (Hubert and Arabie 1985), over the latents of planted clusters that have a function: a latent that
    the analysis puts in no cluster counts as one by itself; latents in no planted cluster are left out.
@@ -8,22 +8,28 @@
    missed, or of which nothing is said, counts with .5. Its interval is by bootstrap over the planted clusters.
 4. `calibration_error`: of the told label's probability, in ten bins (Guo et al. 2017, arXiv:1706.04599), over those of
    which something is said.
+5. `kept_by_case`: of the direct and of the indirect pairs of each case of an `indirect_world` how many edges are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from cofire.common.arrays import Bools, Floats, Ints
+from cofire.common.arrays import Bools, Floats, Ints, Ints32
 from cofire.worlds.clusters import PlantedCluster
+from cofire.worlds.indirect import PlantedCase
 
 LEAST_OVERLAP = 1 / 3
 """Least Jaccard of a planted cluster with the found one that stands for it."""
 
 BINS = 10
+
+What = Literal["direct", "indirect", "latents"]
 
 
 def adjusted_rand(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
@@ -122,3 +128,72 @@ def calibration_error(p: Floats, right: Bools) -> float:
     of = np.minimum((p * BINS).astype(np.int64), BINS - 1)
     gap = np.bincount(of, right, minlength=BINS) - np.bincount(of, p, minlength=BINS)
     return float(np.abs(gap).sum() / len(p))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How much of what is planted in one case is said to be direct.
+
+    Attributes:
+        case: the case's name.
+        what: "direct" or "indirect", pairs that are so in truth; or "latents", those of the direct pairs, which are
+            kept where one at least of these is.
+        planted: how many there are.
+        edges: how many are edges on which something is said, or have one; of the others there is nothing to keep.
+        kept: how many of these are said to be direct, or have an edge that is.
+    """
+
+    case: str
+    what: What
+    planted: int
+    edges: int
+    kept: int
+
+    @property
+    def share(self) -> float:
+        """Of the edges the share that is kept; NaN of none."""
+        return self.kept / self.edges if self.edges else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of `share`, as though pairs were independent; those of one group are not."""
+        return wilson_interval(self.kept, self.edges)
+
+
+def kept_by_case(cases: Iterable[PlantedCase], a: Ints | Ints32, b: Ints | Ints32, direct: Bools) -> list[Kept]:
+    """Return what is kept in each case: of the direct pairs, of the indirect ones, of the latents of the direct ones.
+
+    Args:
+        cases: the groups of an `indirect_world`.
+        a: int64 or int32 [M], lower latents of the edges of which it is said whether they are direct.
+        b: of the same kind [M], higher latents.
+        direct: bool [M].
+    """
+    said = {(i, j): kept for i, j, kept in zip(a.tolist(), b.tolist(), direct.tolist(), strict=True)}
+    totals: dict[tuple[str, What], Ints] = {}
+
+    def add(case: str, what: What, planted: int, kept: Sequence[bool]) -> None:
+        if planted:
+            counts = np.array([planted, len(kept), sum(kept)])
+            totals[case, what] = totals.get((case, what), np.zeros(3, np.int64)) + counts
+
+    for case in cases:
+        direct_edges = [(i, j) for i, j in case.direct.tolist() if (i, j) in said]
+        add(case.name, "direct", len(case.direct), [said[pair] for pair in direct_edges])
+        indirect_edges = [(i, j) for i, j in case.indirect.tolist() if (i, j) in said]
+        add(case.name, "indirect", len(case.indirect), [said[pair] for pair in indirect_edges])
+        joined = {i for pair in direct_edges for i in pair}
+        still = {i for pair in direct_edges if said[pair] for i in pair}
+        add(case.name, "latents", len(np.unique(case.direct)), [i in still for i in joined])
+    return [Kept(case, what, *(int(n) for n in counts)) for (case, what), counts in totals.items()]
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return the 95% score interval of a share (Wilson 1927); NaN of nothing."""
+    if not n:
+        return float("nan"), float("nan")
+    z = 1.959963984540054
+    share = successes / n
+    middle = share + z * z / (2 * n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float(middle - half) / (1 + z * z / n)), min(1.0, float(middle + half) / (1 + z * z / n))

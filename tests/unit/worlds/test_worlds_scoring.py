@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from cofire.worlds.clusters import PlantedCluster
-from cofire.worlds.scoring import adjusted_rand, auroc, auroc_interval, calibration_error, cluster_ari, found_for
+from cofire.worlds.indirect import PlantedCase
+from cofire.worlds.scoring import (
+    Kept,
+    adjusted_rand,
+    auroc,
+    auroc_interval,
+    calibration_error,
+    cluster_ari,
+    found_for,
+    kept_by_case,
+    wilson_interval,
+)
 
 PLANTED = (
     PlantedCluster((0, 1, 2), "composition_star", 3, 0),
@@ -82,3 +93,38 @@ def test_calibration_error_worked_by_hand() -> None:
     rng = np.random.default_rng(2)
     p = rng.uniform(0.4, 1, 200_000)
     assert calibration_error(p, rng.random(len(p)) < p) < 0.01
+
+
+def test_kept_by_case_worked_by_hand() -> None:
+    pairs = [np.array(rows, np.int64).reshape(-1, 2) for rows in ([(0, 1), (1, 2)], [(0, 2)], [(3, 4), (3, 5)], [])]
+    cases = (
+        PlantedCase("chain", (0, 1, 2), pairs[0], pairs[1]),
+        PlantedCase("chain", (3, 4, 5), pairs[2], pairs[3]),
+        PlantedCase("pair", (6, 7), np.array([[6, 7]]), pairs[3]),
+    )
+    # 3-5 is no edge; 2-9 is none of the plan's.
+    a, b = ints(0, 0, 1, 2, 3), ints(1, 2, 2, 9, 4)
+    direct = np.array([True, False, False, True, True])
+    assert kept_by_case(cases, a, b, direct) == [
+        Kept("chain", "direct", planted=4, edges=3, kept=2),
+        Kept("chain", "indirect", planted=1, edges=1, kept=0),
+        # 0, 1, 2, 3 and 4 have an edge to keep, 2 has lost its only one.
+        Kept("chain", "latents", planted=6, edges=5, kept=4),
+        Kept("pair", "direct", planted=1, edges=0, kept=0),
+        Kept("pair", "latents", planted=2, edges=0, kept=0),
+    ]
+    found = Kept("chain", "direct", planted=4, edges=3, kept=2)
+    assert found.share == pytest.approx(2 / 3)
+    assert found.interval == wilson_interval(2, 3)
+    assert np.isnan(Kept("pair", "direct", 1, 0, 0).share)
+
+
+def test_wilson_interval_by_its_equation() -> None:
+    # Its ends are the shares p at which the score (k / n - p) / sqrt(p (1 - p) / n) is 1.96 either way.
+    for successes, n in ((8, 10), (1, 40), (25, 50)):
+        for end in wilson_interval(successes, n):
+            assert abs(successes / n - end) / np.sqrt(end * (1 - end) / n) == pytest.approx(1.959964, abs=1e-5)
+    # No success in n: 0 to z^2 / (n + z^2).
+    assert wilson_interval(0, 10) == (0.0, pytest.approx(3.841459 / 13.841459, abs=1e-6))
+    assert wilson_interval(10, 10)[1] == pytest.approx(1)
+    assert np.isnan(wilson_interval(0, 0)).all()

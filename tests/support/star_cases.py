@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from cofire.analysis.stars.hubs import Candidates, HubTokens, candidates, gathered
+from cofire.analysis.stars.hubs import LEAST_JOINT, LEAST_SPOKES, Candidates, HubTokens, candidates, gathered
 from cofire.analysis.stars.kernels import shuffled
 
 
@@ -81,12 +82,76 @@ def scattered(tokens: HubTokens, seed: int) -> HubTokens:
     """The same hubs with each candidate's firings drawn anew among the hub's tokens, within documents."""
     joint = tokens.joint.copy()
     for h in range(len(tokens.hub)):
-        document = tokens.document[tokens.first[h] : tokens.first[h + 1]]
-        run_first = np.flatnonzero(np.concatenate([[True], np.diff(document) != 0, [True]]))
-        run = (np.cumsum(np.concatenate([[True], np.diff(document) != 0])) - 1).astype(np.int32)
+        bounds, run = documents_of(tokens, h)
         for k in range(tokens.spoke_first[h], tokens.spoke_first[h + 1]):
             at = slice(tokens.joint_first[k], tokens.joint_first[k] + tokens.joint_count[k])
-            bits = np.zeros(len(document) // 64 + 1, np.uint64)
-            shuffled(tokens.joint[at], run, run_first, np.uint64(seed * 1_000_003 + k), bits)
+            bits = np.zeros(bounds[-1] // 64 + 1, np.uint64)
+            shuffled(tokens.joint[at], run, bounds, np.uint64(seed * 1_000_003 + k), bits)
             joint[at] = np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))
     return HubTokens(**{**vars(tokens), "joint": joint})
+
+
+def shifted(tokens: HubTokens, seed: int) -> HubTokens:
+    """The same hubs with each candidate's firings moved round within each document, all by as much: runs stay."""
+    rng, joint = np.random.default_rng(seed), tokens.joint.copy()
+    for h in range(len(tokens.hub)):
+        bounds, run = documents_of(tokens, h)
+        length = np.diff(bounds)
+        for k in range(tokens.spoke_first[h], tokens.spoke_first[h + 1]):
+            at = slice(tokens.joint_first[k], tokens.joint_first[k] + tokens.joint_count[k])
+            there = run[joint[at]]
+            low = bounds[there]
+            joint[at] = np.sort(low + (joint[at] - low + rng.integers(0, length)[there]) % length[there])
+    return HubTokens(**{**vars(tokens), "joint": joint})
+
+
+def documents_of(tokens: HubTokens, h: int) -> tuple:
+    """Where the documents of a hub's tokens begin and end, and the document of each token, numbered from 0."""
+    document = tokens.document[tokens.first[h] : tokens.first[h + 1]]
+    bounds = np.flatnonzero(np.concatenate([[True], np.diff(document) != 0, [True]]))
+    return bounds, np.repeat(np.arange(len(bounds) - 1, dtype=np.int32), np.diff(bounds))
+
+
+WITHIN = 1.5
+"""Factor within which the joint firings of independent spokes are to lie about those that are expected."""
+
+
+def independent(tokens: HubTokens, found: Candidates, h: int, rng) -> tuple[bool, bool]:
+    """Whether a hub has a star of independent spokes, and whether it has one when its candidates are scattered.
+
+    The rule that was tried for them: as for exclusive ones, but two spokes may fire together on two standard deviations
+    more than expected, and one; then an equivalence test (two one-sided ones at 5%: Schuirmann 1987): joint firings
+    lie above E / 1.5 and below 1.5 E, E given the documents.
+    """
+    bounds, _ = documents_of(tokens, h)
+    fires = np.zeros((tokens.spoke_first[h + 1] - tokens.spoke_first[h], bounds[-1]), bool)
+    for row, k in enumerate(range(tokens.spoke_first[h], tokens.spoke_first[h + 1])):
+        fires[row, tokens.joint[tokens.joint_first[k] : tokens.joint_first[k] + tokens.joint_count[k]]] = True
+    anew = fires.copy()
+    for low, high in pairwise(bounds):
+        anew[:, low:high] = rng.permuted(fires[:, low:high], axis=1)
+    spokes = tokens.spoke[tokens.spoke_first[h] : tokens.spoke_first[h + 1]]
+    near = [set(found.near[found.near_first[s] : found.near_first[s + 1]].tolist()) for s in spokes]
+    return _equivalent(fires, bounds, spokes, near), _equivalent(anew, bounds, spokes, near)
+
+
+def _equivalent(fires, bounds, spokes, near) -> bool:
+    count, n, chosen = fires.sum(axis=1), fires.shape[1], []
+    for s in np.flatnonzero(count >= LEAST_JOINT).tolist():
+        if any(int(spokes[t]) in near[s] for t in chosen):
+            continue
+        both = (fires[chosen] & fires[s]).sum(axis=1)
+        spread = np.sqrt(count[s] * (n - count[s]) * count[chosen] * (n - count[chosen]) / (n**2 * (n - 1)))
+        if (both <= count[s] * count[chosen] / n + 1 + 2 * spread).all():
+            chosen.append(s)
+    if len(chosen) < LEAST_SPOKES:
+        return False
+    length = np.diff(bounds).astype(float)
+    each = np.add.reduceat(fires[chosen].astype(np.int64), bounds[:-1], axis=1)
+    spread = each * (length - each) / (length * np.sqrt(np.maximum(length - 1, 1)))
+    expected = ((each.sum(axis=0) ** 2 - (each**2).sum(axis=0)) / (2 * length)).sum()
+    variance = ((spread.sum(axis=0) ** 2 - (spread**2).sum(axis=0)) / 2).sum()
+    on = fires[chosen].sum(axis=0)
+    together = (on * (on - 1) // 2).sum()
+    above = together - expected / WITHIN > 1.645 * np.sqrt(variance / WITHIN)
+    return bool(above and expected * WITHIN - together > 1.645 * np.sqrt(variance * WITHIN))

@@ -47,6 +47,7 @@ class Candidates:
         room: int64 [E], joint firings at the most.
         near_first: int64 [N+1], where begins what `near` lists of each latent.
         near: int32, latents that share a direct edge with it, or are its twins; so they are no spokes together.
+        direct_edges: M, of which they were taken.
     """
 
     hub: Ints
@@ -56,6 +57,7 @@ class Candidates:
     room: Ints
     near_first: Ints
     near: Ints32
+    direct_edges: int
 
     def block(self, start: int, memory: int) -> int:
         """Return where a block of hubs that begins at `start` ends, so that it takes `memory` bytes or is one hub."""
@@ -137,6 +139,7 @@ def candidates(
         room=room[order],
         near_first=near_first,
         near=near_of.astype(np.int32),
+        direct_edges=len(a),
     )
 
 

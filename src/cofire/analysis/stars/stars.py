@@ -15,41 +15,34 @@ with spokes is that the spokes avoid each other on the hub's own tokens.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cofire.analysis.activations.clear_values import ClearValues, clear_values
 from cofire.analysis.activations.full_strength import known_latents
-from cofire.analysis.stars.hubs import Candidates, blocks, candidates, gathered
+from cofire.analysis.stars.clear_shards import ClearShards
+from cofire.analysis.stars.from_tables import star_candidates
+from cofire.analysis.stars.hubs import Candidates, blocks, gathered
 from cofire.analysis.stars.kernels import COVERED, EXPECTED, FACTS, NO_STAR, ON_ONE, STATISTIC, TOGETHER
 from cofire.analysis.stars.pooled import pooled_p
 from cofire.analysis.stars.search import Found, search_stars
-from cofire.common.csr import pick_entries
 from cofire.common.files import read_arrays, write_arrays
 from cofire.errors import InputError
-from cofire.ingest.noise.clear import ClearFirings
 from cofire.schema.tables import STARS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cofire.common.arrays import Bools, Floats, Ints, Ints32
     from cofire.common.progress import Progress
     from cofire.ingest.capture_dir.directory import CaptureDir
-    from cofire.ingest.capture_dir.shard import Shard
 
 LEVEL = 0.05
 """False discovery rate at which stars are kept."""
 
 MEMORY = 512 << 20
 """Bytes for the tokens of the hubs that are looked at at once."""
-
-_COLUMNS = ("a", "b", "direct", "direct_log_odds", "count", "clear_count")
 
 
 @dataclass(frozen=True)
@@ -113,23 +106,8 @@ def exclusive_stars(
 
     if shuffles < 20:
         raise InputError(f"shuffles {shuffles}: p and q need 20 and more")
-    lacking = [name for name in _COLUMNS if name not in edges.column_names]
-    if lacking:
-        raise InputError(f"edges table: no column {', '.join(lacking)}; run `cofire count` again")
     firings = known_latents(capture, latents).firings
-    n = len(firings)
-    direct = _direct(edges)
-    # Both floors known: the clear ones are what is counted. Else all firings are at least as many.
-    room = np.where(direct["clear_count"] >= 0, direct["clear_count"], direct["count"]).astype(np.int64)
-    found = candidates(
-        direct["a"].astype(np.int64),
-        direct["b"].astype(np.int64),
-        direct["direct_log_odds"],
-        room,
-        tuple(twins.column(name).to_numpy().astype(np.int64) for name in ("a", "b")),
-        firings,
-        capture.manifest.rows,
-    )
+    found = star_candidates(edges, twins, firings, capture.manifest.rows)
     cut = list(blocks(found, memory))
     total = len(capture.manifest.shards) * len(cut) + len(found.hub)
     done = 0
@@ -140,14 +118,14 @@ def exclusive_stars(
         if progress is not None:
             progress(done, total)
 
-    clear = _Clear(capture, latents, work / "clear")
+    clear = ClearShards(capture, latents, work / "clear")
     parts = []
     for start, stop in cut:
         path = work / f"hubs-{start}-{stop}.npz"
         if path.is_file():
             tell(len(capture.manifest.shards) + stop - start)
         else:
-            tokens = gathered(found, start, stop, clear.shards(tell), n)
+            tokens = gathered(found, start, stop, clear.shards(tell), len(firings))
             part = search_stars(tokens, found, shuffles=shuffles, seed=seed, processes=processes, tell=tell)
             write_arrays(path, vars(part))
         parts.append(Found(**read_arrays(path)))
@@ -155,7 +133,7 @@ def exclusive_stars(
     p, q = pooled_p(whole.facts[:, STATISTIC], whole.null)
     kept = np.flatnonzero(q <= LEVEL)
     figures: dict[str, int | float] = {
-        "direct_edges": len(direct["a"]),
+        "direct_edges": found.direct_edges,
         "hubs": len(found.hub),
         "stars": len(kept),
         "before_test": int((whole.facts[:, STATISTIC] > NO_STAR).sum()),
@@ -164,50 +142,6 @@ def exclusive_stars(
     rows = [_row(capture.uid, found, whole, int(h), float(p[h]), float(q[h])) for h in kept]
     rows.sort(key=lambda row: str(row["star"]))
     return Stars(pa.Table.from_pylist(rows, schema=STARS.arrow_schema()), figures)
-
-
-def _direct(edges: pa.Table) -> dict[str, Any]:
-    """Return the columns of the direct edges alone, as arrays; an unknown clear_count is -1."""
-    import pyarrow.compute as pc
-
-    of = edges.select(list(_COLUMNS)).filter(pc.fill_null(edges.column("direct"), False))
-    return {
-        name: (pc.fill_null(of.column(name), -1) if name == "clear_count" else of.column(name)).to_numpy()
-        for name in _COLUMNS
-        if name != "direct"
-    }
-
-
-class _Clear:
-    """The shards of a capture with their clear firings alone; which they are is kept in `folder` for the next pass."""
-
-    def __init__(self, capture: CaptureDir, latents: pa.Table, folder: Path) -> None:
-        self._capture, self._latents = capture, latents
-        self._bits = ClearFirings(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-
-    @cached_property
-    def _rule(self) -> ClearValues:
-        return clear_values(self._capture, self._latents)
-
-    def shards(self, tell: Callable[[int], None]) -> Iterator[tuple[Ints32, Ints, Ints32]]:
-        """Yield document, indptr and indices of each shard (see `gathered`)."""
-        for number, shard in enumerate(self._capture.shards()):
-            indptr, indices = shard.indptr, shard.indices
-            if self._rule.floor is not None:
-                indptr, indices = pick_entries(indptr, indices, self._of(number, shard, self._rule.floor))
-            yield shard.document, indptr, indices
-            tell(1)
-
-    def _of(self, number: int, shard: Shard, floor: Floats) -> Bools:
-        try:
-            return self._bits.of(number, len(shard.indices))
-        except FileNotFoundError:
-            values = shard.values if self._rule.values is None else self._rule.values(shard)
-            # As `count` has it: a latent whose floor is unknown has only clear firings.
-            clear = values > np.where(np.isfinite(floor), floor, -np.inf)[shard.indices]
-            self._bits.put(number, clear)
-            return clear
 
 
 def _joined(parts: list[Found], shuffles: int) -> Found:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,8 @@ def direct_edges(
 ) -> tuple[pa.Table, Figures]:
     """Tell which of the kept edges are direct.
 
-    Memory: `memory` for the counts of a block and the bits they are made of; besides, 60 bytes an edge and 4 for each
-    witness that explains one.
+    Memory: `memory` for the counts of a block and the bits they are made of; besides, some 150 bytes an edge, 4 for
+    each witness that explains one, and the slab and the threads of `TripleCounter`.
 
     Args:
         kept: the edges by the rule; weak-only pairs and those that do not pass are neither told of nor witnesses.
@@ -84,8 +84,7 @@ def direct_edges(
         count: counts n_ijh.
 
     Returns:
-        The table `edges` with its columns of direct edges, and the figures with how many are direct and how
-        many explained.
+        The table `edges` with its columns of direct edges; the figures, with how many are direct, how many explained.
     """
     own = kept.proper
     a, b = (kept.table.column(name).to_numpy()[own] for name in ("a", "b"))
@@ -103,7 +102,7 @@ def direct_edges(
             if len(blocks) > 1 or time.monotonic() - begun > CHECKPOINT_SECONDS:
                 write_arrays(path, vars(part))
         judged.append(part)
-    whole = _Judged(*(np.concatenate([getattr(part, name) for part in judged]) for name in _Judged.__annotations__))
+    whole = _joined(judged)
     first = np.concatenate([[0], np.cumsum(whole.many)]).astype(np.int64)
     explained = explained_edges(graph, log_odds, first, whole.below)
     values: dict[str, Array] = {
@@ -129,7 +128,7 @@ def _judge(graph: Graph, start: int, stop: int, bound: float, memory: int, count
     higher = graph.firings[j] > graph.firings[i]
     busier, rarer = np.where(higher, j, i), np.where(higher, i, j)
     triples = Triples(len(graph.firings), busier, rarer, chosen, graph.firings[rarer])
-    n_ijh = count(triples, memory, words) if (chosen >= 0).any() else np.zeros(chosen.shape, np.int64)
+    n_ijh = count(triples, memory, words) if (chosen[:, 0] >= 0).any() else np.zeros(chosen.shape, np.int64)
     parts = []
     for low in range(0, max(stop - start, 1), AT_ONCE):
         rows = slice(low, low + AT_ONCE)
@@ -147,7 +146,11 @@ def _judge(graph: Graph, start: int, stop: int, bound: float, memory: int, count
             tokens=graph.tokens,
         )
         parts.append(_judged(counts, chosen[rows], known, bound))
-    return _Judged(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Judged.__annotations__))
+    return _joined(parts)
+
+
+def _joined(parts: list[_Judged]) -> _Judged:
+    return _Judged(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(_Judged)))
 
 
 def _judged(counts: TripleCounts, chosen: Ints32, known: Bools, bound: float) -> _Judged:

@@ -94,8 +94,9 @@ class TripleCounter:
         aims = np.linspace(0, work[-1] if len(work) else 0, self._threads * PIECES_A_THREAD + 1)[1:-1]
         self._pieces = [piece for piece in np.split(order, np.searchsorted(work, aims)) if len(piece)]
         in_use = np.zeros(triples.n_latents, np.bool_)
-        for latents in (triples.busier[order], triples.rarer[order], triples.witness[triples.witness >= 0]):
-            in_use[latents] = True
+        in_use[triples.busier[order]] = in_use[triples.rarer[order]] = True
+        for column in triples.witness.T:
+            in_use[column[column >= 0]] = True
         self._used = int(in_use.sum())
         self._place = np.where(in_use, np.cumsum(in_use) - 1, -1).astype(np.int32)
         self._rows = int(np.clip(8 * memory // max(self._used, 1) // 64 * 64, 64, MOST_ROWS))

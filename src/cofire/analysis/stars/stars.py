@@ -79,8 +79,9 @@ def exclusive_stars(
     latents that never fire at the same *place* avoid each other too.
 
     Cost: a pass over the shards for every `memory` bytes of joint firings, with what `clear_values` costs the first
-    time; then see `search_stars`. Memory: `memory`, or one hub's tokens where these are more; one shard twice; 16 bytes
-    an edge and 8 `shuffles` bytes a hub.
+    time; then see `search_stars`. Memory: `memory`, or one hub's tokens where these are more; one shard twice; some
+    170 bytes a direct edge while hubs are listed, 8 `shuffles` bytes a hub; and for each hub that is looked at 12 bytes
+    a token, and an eighth of one for each of its spokes.
 
     Args:
         capture: a capture that stores its activations.

@@ -25,6 +25,7 @@ from cofire import __version__
 from cofire.common.files import sha256_of
 from cofire.errors import CaptureError, InputError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import table_infos
 from cofire.ingest.count import CountSettings, count
 from cofire.ingest.direct.ray_triples import ray_triples
 from cofire.ingest.direct.triples import Triples, count_triples
@@ -36,6 +37,7 @@ from cofire.ingest.pairs.ray_cluster import ENVIRONMENT, cluster
 from cofire.ingest.pairs.ray_engine import count_range, cut, ray_tally
 from cofire.ingest.pairs.tally import Tally, tally
 from differing import differing, files_of
+from direct_worlds import contexts, rows_of
 from processes import below, kill_child, left_of, processes
 
 N, SHARDS, ROWS = 40, 24, 500
@@ -193,8 +195,12 @@ def test_the_triples_are_those_of_the_local_engine(
 
 
 def test_the_tables_are_those_of_the_local_engine(
-    capture: CaptureDir, connected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cofire.ingest.import_activations.ROWS_PER_SHARD", ROWS)
+    indptr, indices = rows_of(contexts(0, members=8, groups=3, tokens=SHARDS * ROWS))
+    planted = {"indptr": indptr, "indices": indices, "values": np.ones(len(indices), np.float32), "n_latents": 24}
+    capture = make_capture(tmp_path / "planted", {**arrays(SHARDS * ROWS, N, 8), **planted})
     tables = {}
     walked: list[str] = []
 
@@ -217,6 +223,7 @@ def test_the_tables_are_those_of_the_local_engine(
         tables[engine.engine] = files_of(place / "tables")
     assert {"edges.parquet", "latents.parquet", "tokens.parquet"} < tables["ray"].keys()
     assert differing(tables["ray"], tables["local"]) == []
+    assert table_infos(CaptureDir.open(tmp_path / "ray"))["edges"].figures["edges_direct"] > 50
 
 
 def test_ranges_hold_every_shard_once() -> None:

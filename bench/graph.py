@@ -31,6 +31,7 @@ from cofire.analysis.clusters.clusters import find_clusters
 from cofire.common.arrays import Floats, Ints
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.table_files import digest, read_table, save_tables
+from cofire.ingest.direct.direct import COLUMNS
 from cofire.ingest.edges.measures import pair_measures
 from cofire.ingest.edges.significance import (
     benjamini_hochberg,
@@ -128,6 +129,8 @@ def _make_tables(capture: CaptureDir, n: int, m: int, seed: int) -> None:
     }
     measures["q"] = benjamini_hochberg(measures["p"], n * (n - 1) // 2)
     nothing = {"clear_count": count, "weak_only": np.zeros(m, np.bool_), "decoder_cosine": [None] * m}
+    # Which edges are direct is told from tokens, and there are none.
+    nothing |= dict.fromkeys(COLUMNS, [None] * m)
     edges = _table(EDGES, {"a": a, "b": b, "count": count, **measures, **nothing})
     if not all(np.isfinite(column).all() for column in measures.values()):
         raise SystemExit("a measure is not finite; the degrees are too extreme")

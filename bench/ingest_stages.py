@@ -47,6 +47,7 @@ STAGES = [
     ("cofire.ingest.count.tally", "count: pairs and strata", True),
     ("cofire.ingest.count.candidates", "count: E, V, p", True),
     ("cofire.ingest.count.edges_table", "count: edge rule", True),
+    ("cofire.ingest.count.direct_edges", "count: direct edges", True),
     ("cofire.ingest.count._conditionals", "count: conditionals", True),
     ("cofire.ingest.count._last_pass", "count: aligned histograms", True),
     ("cofire.ingest.latents.top_tokens.TokenCounter.add", "count: tokens of each latent", True),
@@ -54,7 +55,7 @@ STAGES = [
     ("cofire.ingest.latents.contexts.ContextSampler.add", "count: choice of contexts", True),
     ("cofire.ingest.latents.contexts.ContextSampler.table", "count: table of contexts", False),
     ("cofire.ingest.latents.passes.main_modes", "count: modes", False),
-    ("cofire.ingest.count.centroids", "count: centroids", True),
+    ("cofire.ingest.count.centroids_table", "count: centroids", True),
     ("cofire.ingest.count.save_tables", "tables to Parquet", True),
 ]
 

@@ -25,7 +25,10 @@ from cofire import __version__
 from cofire.common.files import sha256_of
 from cofire.errors import CaptureError, InputError, StoreError
 from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.ingest.capture_dir.table_files import table_infos
 from cofire.ingest.count import CountSettings, count
+from cofire.ingest.direct.ray_triples import ray_triples
+from cofire.ingest.direct.triples import Triples, count_triples
 from cofire.ingest.noise.clear import ClearFirings
 from cofire.ingest.pairs import ray_engine
 from cofire.ingest.pairs import tally as tally_module
@@ -34,6 +37,7 @@ from cofire.ingest.pairs.ray_cluster import ENVIRONMENT, cluster
 from cofire.ingest.pairs.ray_engine import count_range, cut, ray_tally
 from cofire.ingest.pairs.tally import Tally, tally
 from differing import differing, files_of
+from direct_worlds import contexts, rows_of
 from processes import below, kill_child, left_of, processes
 
 N, SHARDS, ROWS = 40, 24, 500
@@ -170,9 +174,33 @@ def test_the_counts_are_those_of_the_local_walk(
     assert told[-1] == SHARDS
 
 
-def test_the_tables_are_those_of_the_local_engine(
+def test_the_triples_are_those_of_the_local_engine(
     capture: CaptureDir, connected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rng = np.random.default_rng(0)
+    three = np.array([rng.permutation(N)[:6] for _ in range(200)], np.int32)
+    wanted = Triples(N, three[:, 0], three[:, 1], three[:, 2:].copy(), np.full(200, 100))
+    clear = ClearFirings(tmp_path / "clear")
+    clear.folder.mkdir()
+    for number, shard in enumerate(capture.shards()):
+        clear.put(number, shard.values > 2)
+    for ranges_per_slot, which in ((4, None), (100, clear)):
+        monkeypatch.setattr(ray_engine, "RANGES_PER_SLOT", ranges_per_slot)
+        told: list[int] = []
+        found = ray_triples(capture, wanted, memory=1 << 20, clear=which, tell=told.append, address=None)
+        assert np.array_equal(found, count_triples(wanted, 1 << 20, capture.shards(), which))
+        assert (found > 0).mean() > 0.9
+        assert told == sorted(told)
+        assert told[-1] == SHARDS
+
+
+def test_the_tables_are_those_of_the_local_engine(
+    connected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cofire.ingest.import_activations.ROWS_PER_SHARD", ROWS)
+    indptr, indices = rows_of(contexts(0, members=8, groups=3, tokens=SHARDS * ROWS))
+    planted = {"indptr": indptr, "indices": indices, "values": np.ones(len(indices), np.float32), "n_latents": 24}
+    capture = make_capture(tmp_path / "planted", {**arrays(SHARDS * ROWS, N, 8), **planted})
     tables = {}
     walked: list[str] = []
 
@@ -180,16 +208,22 @@ def test_the_tables_are_those_of_the_local_engine(
         walked.append(name)
         return ray_tally(capture, work, name, **settings)
 
+    def walk_triples(*given: Any, **settings: Any) -> Any:
+        walked.append("triples")
+        return ray_triples(*given, **settings)
+
     monkeypatch.setattr(ray_engine, "ray_tally", walk)
+    monkeypatch.setattr("cofire.ingest.direct.ray_triples.ray_triples", walk_triples)
     for engine in (Engine("local"), Engine("ray")):
         place = tmp_path / engine.engine
         shutil.copytree(capture.path, place)
         with engine.ready():
             assert count(CaptureDir.open(place), CountSettings(edges="all", token_strata=2), engine=engine)
-        assert bool(walked) == (engine.engine == "ray")
+        assert walked == (["pairs", "triples"] if engine.engine == "ray" else [])
         tables[engine.engine] = files_of(place / "tables")
     assert {"edges.parquet", "latents.parquet", "tokens.parquet"} < tables["ray"].keys()
     assert differing(tables["ray"], tables["local"]) == []
+    assert table_infos(CaptureDir.open(tmp_path / "ray"))["edges"].figures["edges_direct"] > 50
 
 
 def test_ranges_hold_every_shard_once() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cofire.analysis import clusters, functions, nulls, subspaces
+from cofire.analysis import clusters, functions, nulls, stars, subspaces
 from cofire.analysis.structure_function import NAME
 from cofire.common.settings import settings_in
 from cofire.errors import InputError
@@ -22,6 +22,7 @@ ANALYSES: tuple[Analysis[CaptureDir, Any], ...] = (
     nulls.ANALYSIS,
     functions.ANALYSIS,
     subspaces.ANALYSIS,
+    stars.ANALYSIS,
 )
 
 ACROSS = NAME

@@ -41,7 +41,7 @@ def analyze(
     ] = None,
     out: Annotated[Path | None, typer.Option(help=f"Directory for the tables and the figure of {ACROSS}.")] = None,
 ) -> None:
-    """Find clusters among the counted latents; tell the shape, the function and the subspace of each.
+    """Find clusters among the counted latents, and exclusive stars; tell the shape, function and subspace of clusters.
 
     A run that was stopped goes on when the same command is given again. structure-function tells how far structure
     tells composition from ambiguity over the clusters of all captures given; its table goes to stdout.
@@ -66,16 +66,20 @@ def analyze(
     for capture in opened:
         with stages(capture.uid) as progress:
             done = analyze_capture(capture, settings_of_analyses(capture, settings), only=names, progress=progress)
-        figures = table_infos(capture)["clusters"].figures
-        notice(
-            f"{capture.uid}: {', '.join(done) if done else 'nothing to do'}: {figures['clusters']:,} clusters "
-            f"of {figures['latents_in_clusters']:,} latents -> {capture.tables}"
+        infos = table_infos(capture)
+        clusters, stars = (infos[name].figures if name in infos else {} for name in ("clusters", "stars"))
+        found = (
+            [f"{clusters['clusters']:,} clusters of {clusters['latents_in_clusters']:,} latents"] if clusters else []
         )
-        if figures.get("pooled"):
+        found += [f"{stars['stars']:,} exclusive stars"] if stars else []
+        notice(f"{capture.uid}: {', '.join(done) if done else 'nothing to do'}: {', '.join(found)} -> {capture.tables}")
+        if clusters.get("pooled"):
             notice(
                 f"{capture.uid}: no plateau, so the clusters are the consensus of all resolutions (mean agreement "
-                f"between runs {figures['plateau_ami']:.2f}); see docs/clusters.md"
+                f"between runs {clusters['plateau_ami']:.2f}); see docs/clusters.md"
             )
+        if stars.get("direct_edges") == 0:
+            notice(f"{capture.uid}: no edge is said to be direct, so there are no exclusive stars; see docs/stars.md")
     if across:
         _structure_function(opened, settings.of(ClusterSettings).seed, out)
 

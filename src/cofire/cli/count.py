@@ -28,9 +28,10 @@ def count(captures: CapturesArgument, flags: Flags) -> None:
                 done.append(count_capture(capture, one, progress, where))
     for capture, anew in zip(opened, done, strict=True):
         figures = table_infos(capture)["edges"].figures
+        direct = f", {figures['edges_direct']:,} of them direct" if "edges_direct" in figures else ""
         notice(
             f"{capture.uid}: {'counted' if anew else 'already counted'} {figures['tokens']:,} tokens, "
             f"mean L0 {figures['mean_l0']:.1f}, {figures['pairs_that_co_fired']:,} pairs co-fired, "
-            f"{figures['pairs_kept']:,} kept -> {capture.tables}"
+            f"{figures['pairs_kept']:,} kept{direct} -> {capture.tables}"
         )
         notice(f"{capture.uid}: noise floors: {table_infos(capture)['latents'].settings['noise_floor']}")

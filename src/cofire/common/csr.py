@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cofire.common.arrays import Ints
+from cofire.common.arrays import Bools, Ints, Ints32
 
 
 def pick_rows(indptr: Ints, rows: Ints) -> tuple[Ints, Ints]:
@@ -17,3 +17,8 @@ def pick_rows(indptr: Ints, rows: Ints) -> tuple[Ints, Ints]:
     lengths = np.diff(indptr)[rows]
     of_rows = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return of_rows, np.repeat(indptr[rows] - of_rows[:-1], lengths) + np.arange(of_rows[-1])
+
+
+def pick_entries(indptr: Ints, indices: Ints32, keep: Bools) -> tuple[Ints, Ints32]:
+    """Return the same rows with the entries `keep`, bool [nnz], alone: row pointer int64 [R+1], indices int32."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(keep)])[indptr], indices[keep]

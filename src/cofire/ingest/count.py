@@ -4,8 +4,9 @@
     2. Noise floors from stored residuals, where the capture has them, and which firings are clear (`clear`).
     3. Exact joint firings, of all firings and of the clear ones, and firings per document (`tally`).
     4. E, V and p of the pairs that co-fired often enough (`candidates`); the edge rule (`edges`).
-    5. Of the kept pairs: what one latent does while the other is off, on, in its main peak (`conditionals`).
-    6. Last pass: aligned histograms, top tokens, contexts; centroids of the main peaks from the residuals.
+    5. Which of the kept pairs a third latent explains, and which are twins (`cofire.ingest.direct`).
+    6. Of the kept pairs: what one latent does while the other is off, on, in its main peak (`conditionals`).
+    7. Last pass: aligned histograms, top tokens, contexts; centroids of the main peaks from the residuals.
 
 The result of each step is put on the disk as soon as it is whole, a long step's once a minute; a count that was killed
 goes on there. The same capture and settings give the same bytes, whatever the memory bound.
@@ -45,12 +46,15 @@ from cofire.ingest.capture_dir.table_files import (
 )
 from cofire.ingest.capturing.running_counts import ABSENT, load_latents, load_tally, load_tokens
 from cofire.ingest.count_tokens import count_tokens, frequent_tokens, tokens_current, tokens_from
+from cofire.ingest.direct.counting import triple_counting
+from cofire.ingest.direct.direct import direct_edges
+from cofire.ingest.direct.twins import twins_table
 from cofire.ingest.edges.candidates import candidates
 from cofire.ingest.edges.conditionals import MAX_LATENTS, MAX_TOKENS, ConditionalCounter, edge_blocks, join_blocks
 from cofire.ingest.edges.rule import Figures, LatentCounts, edges_table
 from cofire.ingest.edges.settings import CountSettings
 from cofire.ingest.latents.bins import BINS
-from cofire.ingest.latents.centroids import centroids
+from cofire.ingest.latents.centroids import centroids_table
 from cofire.ingest.latents.contexts import ContextSampler
 from cofire.ingest.latents.histograms import aligned_histograms
 from cofire.ingest.latents.passes import (
@@ -66,10 +70,10 @@ from cofire.ingest.latents.top_tokens import TokenCounter
 from cofire.ingest.noise.clear import ClearFirings, NoiseFloors, clear_firings
 from cofire.ingest.pairs.engine import Engine
 from cofire.ingest.pairs.tally import CHECKPOINT_SECONDS, Tally, tally
-from cofire.schema.tables import CENTROIDS, CONDITIONALS, TOKENS
+from cofire.schema.tables import CONDITIONALS, TOKENS
 
 # Part of every fingerprint: raise it when the meaning of a column changes.
-COUNT_VERSION = 2
+COUNT_VERSION = 3
 
 Record = TypeVar("Record", FirstPass, SecondPass, NoiseFloors)
 
@@ -80,7 +84,7 @@ def count(
     progress: StageProgress | None = None,
     engine: Engine | None = None,
 ) -> bool:
-    """Make the tables that a capture's activations give: latents, edges, conditionals, and those of its text.
+    """Make the tables that a capture's activations give: latents, edges, twins, conditionals, and those of its text.
 
     Tokens and contexts need the capture's token ids, centroids its residuals. Of a capture that stores no activations
     there are neither contexts nor conditionals; of the latents and edges, what `running_counts.ABSENT` names is null.
@@ -108,7 +112,7 @@ def count(
     settings = settings or CountSettings()
     check_count(capture, settings)
     made_from = counted_from(capture, settings)
-    names = ["latents", "edges"]
+    names = ["latents", "edges", "twins"]
     names += ["conditionals"] if capture.keeps_activations else []
     names += ["contexts"] if capture.has_text and capture.keeps_activations else []
     names += ["centroids"] if capture.has_residuals else []
@@ -196,14 +200,27 @@ def _count(
         lambda done, total: progress("significance", done, total),
     )
     latents = LatentCounts(first.firing_count, known, capture.manifest.rows, capture.weights().get("W_dec"))
-    edges, passing, figures = edges_table(found, latents, settings)
+    kept = edges_table(found, latents, settings)
+    firings = first.firing_count if found.clear_count is None else found.clear_count
+    edges, figures = kept.table, kept.figures
+    if settings.direct:
+        edges, figures = direct_edges(
+            kept,
+            firings,
+            capture.manifest.rows,
+            bound=settings.direct_bound,
+            memory=settings.memory,
+            work=work,
+            count=triple_counting(capture, None if found.clear_count is None else clear, engine, progress),
+        )
     conditionals, magnitude_r = _conditionals(
-        capture, settings, edges.filter(pa.array(passing)), first, second, work, shards
+        capture, settings, edges.filter(pa.array(kept.passing)), first, second, work, shards
     )
     tables = _last_pass(capture, first, second, noise, found.clear_count, shards("examples"), engine.device)
     if capture.has_residuals:
-        tables["centroids"] = _centroids(capture, second.main_low)
-    tables |= {"edges": _with_magnitude(edges, passing, magnitude_r), "conditionals": conditionals}
+        tables["centroids"] = centroids_table(capture, second.main_low)
+    tables |= {"edges": _with_magnitude(edges, kept.passing, magnitude_r), "conditionals": conditionals}
+    tables["twins"] = twins_table(kept, firings)
     _record(capture, settings, made_from, tables, noise.reason, figures)
 
 
@@ -227,14 +244,15 @@ def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str,
     )
     known = np.zeros(n, np.bool_)
     latents = LatentCounts(first.firing_count, known, capture.manifest.rows, capture.weights().get("W_dec"))
-    edges, _, figures = edges_table(found, latents, settings)
+    kept = edges_table(found, latents, settings)
     nothing = np.zeros(n, np.int64)
     tables = {
         "latents": latents_table(capture, first, second, noise, nothing, np.zeros(n * BINS, np.int64)),
-        "edges": edges,
+        "edges": kept.table,
+        "twins": twins_table(kept, first.firing_count),
         "tokens": load_tokens(counts).table(first.firing_count, capture.vocabulary()),
     }
-    _record(capture, settings, made_from, tables, noise.reason, figures)
+    _record(capture, settings, made_from, tables, noise.reason, kept.figures)
 
 
 def _record(
@@ -247,12 +265,13 @@ def _record(
 ) -> None:
     """Write the tables, with what they were made from and how, and remove what the passes have left."""
     tokens, firings = capture.manifest.rows, capture.manifest.firings
+    of_all = {"tokens": tokens, "firings": firings, "mean_l0": firings / tokens if tokens else 0.0}
     save_tables(
         capture,
         tables,
         {**dict.fromkeys(tables, made_from), TOKENS.name: tokens_from(made_from)},
         {**settings.recorded(), "noise_floor": noise_floor},
-        {"tokens": tokens, "firings": firings, "mean_l0": firings / tokens if tokens else 0.0, **figures},
+        {**of_all, **figures, "twins": tables["twins"].num_rows},
     )
     remove_work(capture)
 
@@ -343,20 +362,6 @@ def _with_magnitude(edges: pa.Table, passing: Bools, magnitude_r: Floats) -> pa.
     values[passing] = magnitude_r
     field = edges.schema.field(place)
     return edges.set_column(place, field, nullable(values, field))
-
-
-def _centroids(capture: CaptureDir, main_low: Floats) -> pa.Table:
-    """Return the table `centroids` of the latents whose main peak some sampled token shows."""
-    tokens, centroid = centroids(capture, main_low)
-    found = np.flatnonzero(tokens)
-    width = centroid.shape[1]
-    offsets = pa.array(np.arange(len(found) + 1, dtype=np.int32) * width)
-    columns = [
-        pa.array(found.astype(np.int32)),
-        pa.array(tokens[found]),
-        pa.ListArray.from_arrays(offsets, pa.array(centroid[found].ravel())),
-    ]
-    return pa.table(columns, schema=CENTROIDS.arrow_schema())
 
 
 def _last_pass(

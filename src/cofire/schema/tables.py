@@ -1,5 +1,5 @@
 """The tables of a capture (`CAPTURE/tables/*.parquet`), one frozen dataclass each; those of clusters stand in
-cofire.schema.cluster_tables.
+cofire.schema.cluster_tables, that of stars in cofire.schema.star_tables.
 
 A column is declared once: its Parquet type, its meaning, whether it may be null. A value that is undefined (a phi of a
 latent that always fires, the centralisation of a pair) is null, never 0 or NaN.
@@ -18,6 +18,7 @@ from cofire.schema.cluster_tables import (
     SUBSPACE_POINTS,
     SUBSPACES,
 )
+from cofire.schema.star_tables import STARS
 
 __all__ = [
     "CENTROIDS",
@@ -31,11 +32,13 @@ __all__ = [
     "LATENT_PARTS",
     "MEMBERS",
     "MOTIF_COUNTS",
+    "STARS",
     "SUBSPACES",
     "SUBSPACE_MIXTURES",
     "SUBSPACE_POINTS",
     "TABLES",
     "TOKENS",
+    "TWINS",
     "Column",
     "ColumnType",
     "Table",
@@ -140,6 +143,33 @@ EDGES = Table(
             "LO(O) - LO(E), O joint firings, natural log, LO(x) = ln[(x+.5)(T-n_a-n_b+x+.5) / ((n_a-x+.5)(n_b-x+.5))].",
         ),
         Column("log_odds_se", "float64", "Standard error of LO(O) for independent tokens (Gart and Zweifel 1967)."),
+        Column(
+            "direct",
+            "bool",
+            "True where no third latent explains the edge, false where explained_by does. This and the three after it "
+            "are null for weak_only pairs, pairs that do not pass the rule, and where it was not looked at.",
+            nullable=True,
+        ),
+        Column(
+            "direct_log_odds",
+            "float64",
+            "The least of log_odds and of the Mantel-Haenszel log odds given each of up to 16 common neighbours, "
+            "natural log.",
+            nullable=True,
+        ),
+        Column(
+            "direct_log_odds_se",
+            "float64",
+            "Standard error of the one that is least: log_odds_se, or Robins, Breslow and Greenland 1986.",
+            nullable=True,
+        ),
+        Column(
+            "explained_by",
+            "int32",
+            "The latent given which the log odds are below the bound (direct_bound), the least of those whose edges to "
+            "both ends still stood; null where direct.",
+            nullable=True,
+        ),
         Column("jaccard", "float64", "count / (n_a + n_b - count)."),
         Column("phi", "float64", "Pearson correlation of the two firing indicators.", nullable=True),
         Column(
@@ -165,6 +195,20 @@ EDGES = Table(
             nullable=True,
         ),
     ),
+)
+
+TWINS = Table(
+    "twins",
+    "One row per kept edge whose latents are one feature told twice: each fires on four fifths and more of the other's "
+    "firings, the clear ones where these were counted; a < b.",
+    ("a", "b"),
+    (
+        Column("a", "int32", "The lower latent index."),
+        Column("b", "int32", "The higher latent index."),
+        Column("count", "int64", "Tokens on which both fire, clearly where clear firings were counted."),
+        Column("share", "float64", "The smaller of both shares: count / firings of the one that fires more often."),
+    ),
+    in_graph=False,
 )
 
 TOKENS = Table(
@@ -253,6 +297,7 @@ CENTROIDS = Table(
 TABLES: tuple[Table, ...] = (
     LATENTS,
     EDGES,
+    TWINS,
     TOKENS,
     CONTEXTS,
     CONDITIONALS,
@@ -265,5 +310,6 @@ TABLES: tuple[Table, ...] = (
     SUBSPACES,
     SUBSPACE_POINTS,
     SUBSPACE_MIXTURES,
+    STARS,
     *LATENT_PARTS,
 )

@@ -74,6 +74,7 @@ def test_the_order_of_what_is_asked_does_not_matter(capture: CaptureDir, tmp_pat
     analyze(capture, QUICK, only=("subspaces",))
     analyze(capture, QUICK, only=("functions",))
     analyze(capture, QUICK, only=("nulls",))
+    analyze(capture, QUICK, only=("stars",))
     other = make_capture(tmp_path / "other", random_arrays(3, n_latents=40))
     count(other, CountSettings(edges="all"))
     analyze(other, QUICK)

@@ -145,6 +145,7 @@ def test_without_tokens_the_token_tables_are_absent(tmp_path: Path) -> None:
         "conditionals.parquet",
         "edges.parquet",
         "latents.parquet",
+        "twins.parquet",
     ]
 
 

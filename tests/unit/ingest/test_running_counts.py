@@ -40,6 +40,7 @@ from cofire.ingest.capturing.running_counts import (
 )
 from cofire.ingest.capturing.saes import SaeSource
 from cofire.ingest.count import CountSettings, count
+from cofire.ingest.direct.direct import COLUMNS
 from cofire.ingest.edges.expected import expected_joint
 from cofire.ingest.latents.top_tokens import TokenCounter
 from cofire.ingest.pairs.tally import Tally, tally
@@ -117,8 +118,10 @@ def assert_same_tables(kept: CaptureDir, counted: CaptureDir, rule: CountSetting
     assert count(counted, rule)
     assert not count(counted, rule)
     stored, edges = table(kept, "edges"), table(counted, "edges")
-    assert edges.column("magnitude_r").null_count == edges.num_rows
-    assert edges.drop_columns(["magnitude_r"]).equals(stored.drop_columns(["magnitude_r"]))
+    absent = ["magnitude_r", *COLUMNS]
+    assert {edges.column(name).null_count for name in absent} == {edges.num_rows}
+    assert edges.drop_columns(absent).equals(stored.drop_columns(absent))
+    assert table(counted, "twins").equals(table(kept, "twins"))
     assert table(counted, "tokens").equals(table(kept, "tokens"))
     stored, latents = table(kept, "latents"), table(counted, "latents")
     exact = ["index", "firing_count", "frequency", "max", "threshold", "dead"]
@@ -328,9 +331,10 @@ def test_what_is_absent_is_said(counted: CaptureDir) -> None:
         count(counted, CountSettings(token_strata=3))
     count(counted)
     infos = table_infos(counted)
-    assert set(infos) == {"latents", "edges", "tokens"}
+    assert set(infos) == {"latents", "edges", "twins", "tokens"}
     assert infos["edges"].settings["noise_floor"] == ABSENT
     assert "contexts" in ABSENT
+    assert "direct edges" in ABSENT
     assert "conditionals" in ABSENT
     assert not counted.has_residuals
     with pytest.raises(InputError, match=r"--no-keep with --residuals: .*second look"):

@@ -29,7 +29,7 @@ from cofire.ingest.pairs.tally import Tally
 
 ABSENT = (
     "none: captured with --no-keep, which leaves no activations for a second look; so there are no clear counts, "
-    "mu, histograms, magnitude correlations, conditionals and contexts either"
+    "mu, histograms, magnitude correlations, direct edges, conditionals and contexts either"
 )
 """What a count of running counts cannot give, as it is stored with the SAE in the place of its noise floor."""
 

@@ -45,6 +45,28 @@ class LatentCounts:
 
 
 @dataclass(frozen=True)
+class KeptEdges:
+    """What the rule made of the candidates.
+
+    Attributes:
+        table: the table `edges`; magnitude_r and what tells direct edges are still null.
+        passing: bool [M], which of its rows pass the rule (weak-only ones that are kept on request included).
+        joint: int64 [M], joint firings as the rule counts them: the clear ones where these were counted.
+        figures: how many pairs each step removed.
+    """
+
+    table: pa.Table
+    passing: Bools
+    joint: Ints
+    figures: Figures
+
+    @property
+    def proper(self) -> Ints:
+        """The rows that pass, weak-only ones left out: what can be direct, or explain. int64, ascending."""
+        return np.flatnonzero(self.passing & ~self.table.column("weak_only").to_numpy())
+
+
+@dataclass(frozen=True)
 class _Judged:
     """The measures of M candidates, all [M], and what the rule says of each."""
 
@@ -64,15 +86,15 @@ MEASURES = ("expected", "p", "q", "z", "log_odds", "log_odds_se")
 STEPS = ("frequent", "significant", "passing", "weak_only")
 
 
-def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tuple[pa.Table, Bools, Figures]:
-    """Return the `edges` table (magnitude_r still null), which of its rows pass the rule, and the figures of the rule.
+def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> KeptEdges:
+    """Return the table `edges`, as far as the rule goes, which of its rows pass, and the figures of the rule.
 
     Memory: 40 bytes a candidate, and the kept edges.
     """
     families = ["", "clear_"] if found.clear_count is not None else [""]
     q = {family: _q_values(found, latents, rule, family) for family in families}
     schema = EDGES.arrow_schema()
-    kept, passing = [schema.empty_table()], [np.zeros(0, np.bool_)]
+    kept, passing, joint = [schema.empty_table()], [np.zeros(0, np.bool_)], [np.zeros(0, np.int64)]
     cosines: dict[str, list[Floats]] = {"kept": [], "weak_only": []}
     totals = {f"pairs_{step}": 0 for step in STEPS}
     at = 0
@@ -94,6 +116,7 @@ def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tup
             cosines["weak_only"].append(cosine[judged.weak_only])
         kept.append(_rows(columns, judged, cosine, keep, latents))
         passing.append((judged.passing | (judged.weak_only & rule.weak))[keep])
+        joint.append(columns["count" if found.clear_count is None else "clear_count"][keep])
     table = pa.concat_tables(kept).combine_chunks()
     figures: Figures = {"pairs_that_co_fired": found.co_fired, **totals, "pairs_kept": table.num_rows}
     for name, parts in cosines.items():
@@ -102,7 +125,7 @@ def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> tup
         if len(values):
             low, middle, high = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
             figures |= {f"cosine_{name}_q1": low, f"cosine_{name}_median": middle, f"cosine_{name}_q3": high}
-    return table, np.concatenate(passing), figures
+    return KeptEdges(table, np.concatenate(passing), np.concatenate(joint), figures)
 
 
 def _q_values(found: Candidates, latents: LatentCounts, rule: EdgeRule, family: str) -> Floats:
@@ -171,10 +194,14 @@ def _rows(columns: dict[str, Array], judged: _Judged, cosine: Floats, keep: Bool
         "decoder_cosine": cosine[keep],
     }
     schema = EDGES.arrow_schema()
+    clear = _clear_counts(columns, keep, latents.known[a] & latents.known[b])
+    # What tells direct edges is made last, of all edges (`cofire.ingest.direct`).
     made = [
-        _clear_counts(columns, keep, latents.known[a] & latents.known[b])
+        clear
         if field.name == "clear_count"
         else nullable(values[field.name], field)
+        if field.name in values
+        else pa.nulls(len(a), field.type)
         for field in schema
     ]
     return pa.table(made, schema=schema)

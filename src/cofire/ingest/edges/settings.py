@@ -26,6 +26,10 @@ class EdgeRule:
         0, "most frequent tokens that are strata of their own within a document", ge=0, le=100_000
     )
     denoise: bool = setting(True, "judge clear firings less the interference of other latents")
+    direct: bool = setting(True, "tell which edges no third latent explains")
+    direct_bound: float = setting(
+        1.0, "log odds given a third latent below which it explains an edge, natural log", ge=-100, le=100
+    )
 
     @property
     def words(self) -> str:

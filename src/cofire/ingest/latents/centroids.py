@@ -5,11 +5,27 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
 
 from cofire.common.arrays import Floats, Ints, Ints32, Singles
 from cofire.common.compiled import compiled
 from cofire.common.processes import processors
 from cofire.ingest.capture_dir.directory import CaptureDir
+from cofire.schema.tables import CENTROIDS
+
+
+def centroids_table(capture: CaptureDir, main_low: Floats) -> pa.Table:
+    """Return the table `centroids` of the latents whose main peak some sampled token shows; see `centroids`."""
+    tokens, centroid = centroids(capture, main_low)
+    found = np.flatnonzero(tokens)
+    width = centroid.shape[1]
+    offsets = pa.array(np.arange(len(found) + 1, dtype=np.int32) * width)
+    columns = [
+        pa.array(found.astype(np.int32)),
+        pa.array(tokens[found]),
+        pa.ListArray.from_arrays(offsets, pa.array(centroid[found].ravel())),
+    ]
+    return pa.table(columns, schema=CENTROIDS.arrow_schema())
 
 
 def centroids(capture: CaptureDir, main_low: Floats) -> tuple[Ints, Singles]:

@@ -139,7 +139,7 @@ def count_range(walk: Walk, start: int, stop: int) -> tuple[int, State]:
         CaptureError: this node does not see the capture, or it is damaged.
     """
     try:
-        capture = _open(walk)
+        capture = open_here(walk)
         with scratch("cofire-task-") as work:
             counted = Tally.empty(walk.n_latents, memory=walk.memory, work=work, device="cuda" if _gpu() else "cpu")
             for number, shard in enumerate(capture.shards(start, stop), start=start):
@@ -148,7 +148,7 @@ def count_range(walk: Walk, start: int, stop: int) -> tuple[int, State]:
             return stop - start, _packed(counted, work / "saved")
     except (CaptureError, OSError):
         # A file system that went away while a task ran looks like a damaged capture.
-        _seen(walk)
+        check_seen(walk)
         raise
 
 
@@ -160,12 +160,18 @@ def merge_states(a: State, b: State, memory: int) -> State:
         return _packed(counted, work / "saved")
 
 
-def _open(walk: Walk) -> CaptureDir:
+def open_here(walk: Walk) -> CaptureDir:
+    """Open the capture of a walk on the node where this runs.
+
+    Raises:
+        InputError: this node has another version of cofire.
+        CaptureError: this node does not see the capture, or another one.
+    """
     host = socket.gethostname()
     here = metadata.version("cofire")
     if walk.version != here:
         raise InputError(f"node {host} has cofire {here}, the driver {walk.version}; install one on all nodes")
-    _seen(walk)
+    check_seen(walk)
     if walk.clear is not None and not walk.clear.folder.is_dir():
         raise CaptureError(
             f"node {host} does not see {walk.clear.folder}; where clear firings are counted, all nodes must see "
@@ -176,7 +182,7 @@ def _open(walk: Walk) -> CaptureDir:
     return CaptureDir.open(walk.capture)
 
 
-def _seen(walk: Walk) -> None:
+def check_seen(walk: Walk) -> None:
     """Raise a CaptureError where this node does not see the capture."""
     try:
         seen = (walk.capture / MANIFEST).is_file()
@@ -244,9 +250,8 @@ def _waves(rows: list[int], first: int, walk: Walk, tell: Callable[[int], None])
     """
     import ray
 
-    wants, slots = _room(walk.memory)
-    even = sum(rows[first:]) // (RANGES_PER_SLOT * slots) + 1
-    ranges = cut(rows, first, min(max(even, MIN_RANGE_TOKENS), MAX_RANGE_TOKENS))
+    wants, slots = room(walk.memory)
+    ranges = even_ranges(rows, first, slots)
     count = ray.remote(count_range).options(**wants, num_returns=2, max_retries=RETRIES)
     # No GPU is wanted for merging.
     merge = ray.remote(merge_states).options(**{**wants, "num_gpus": 0}, max_retries=RETRIES)
@@ -271,9 +276,9 @@ def _waves(rows: list[int], first: int, walk: Walk, tell: Callable[[int], None])
         while wave.counting & counting:
             ready, _ = ray.wait(list(counting), num_returns=1, fetch_local=False)
             counting.difference_update(ready)
-            told += sum(_fetched(shards) for shards in ready)
+            told += sum(fetched(shards) for shards in ready)
             tell(told)
-        return wave.stop, _fetched(wave.state)
+        return wave.stop, fetched(wave.state)
 
     for at in range(0, len(ranges), slots):
         if len(sent) == WAVES_AT_ONCE:
@@ -281,6 +286,12 @@ def _waves(rows: list[int], first: int, walk: Walk, tell: Callable[[int], None])
         send(ranges[at : at + slots])
     while sent:
         yield receive()
+
+
+def even_ranges(rows: list[int], first: int, slots: int) -> list[tuple[int, int]]:
+    """Cut the shards from `first` into the ranges that so many tasks at a time are to count."""
+    even = sum(rows[first:]) // (RANGES_PER_SLOT * slots) + 1
+    return cut(rows, first, min(max(even, MIN_RANGE_TOKENS), MAX_RANGE_TOKENS))
 
 
 def cut(rows: list[int], first: int, tokens: int) -> list[tuple[int, int]]:
@@ -295,7 +306,7 @@ def cut(rows: list[int], first: int, tokens: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def _room(memory: int) -> tuple[dict[str, float], int]:
+def room(memory: int) -> tuple[dict[str, float], int]:
     """Return what a task asks for, and how many of them the cluster runs at a time.
 
     The counters use all the CPUs that they find, so a task has the node to itself, or its share of a larger node; on a
@@ -319,7 +330,7 @@ def _room(memory: int) -> tuple[dict[str, float], int]:
     return {"num_cpus": cpus, "memory": need}, slots
 
 
-def _fetched(reference: Any) -> Any:
+def fetched(reference: Any) -> Any:
     """Return what a task gave, or raise its error as one of ours."""
     import ray
     from ray.exceptions import RayError, RayTaskError

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cofire.common.arrays import Bools, Ints, Ints32
+from cofire.common.csr import pick_entries
 from cofire.common.files import to_disk, write_array
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -95,8 +96,7 @@ class Tally:
         """
         indptr, indices = shard.indptr, shard.indices
         if clear is not None:
-            indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(clear)])[indptr]
-            indices = indices[clear]
+            indptr, indices = pick_entries(indptr, indices, clear)
         self.firing_count[:] += np.bincount(indices, minlength=len(self.firing_count))
         self.pairs.add(indptr, indices)
         self.strata.add(token_strata(shard.document, shard.token, frequent), indptr, indices)

@@ -1,0 +1,1 @@
+"""Which edges a third latent explains, and which latents are twins."""

@@ -81,7 +81,7 @@ class TripleCounter:
 
         Args:
             triples: what is to be counted.
-            memory: bytes for the bits of a slab, N U / 8 of U latents in use with N rows; 64 rows are the fewest. It
+            memory: bytes for the bits of a slab, R U / 8 of U latents in use with R rows; 64 rows are the fewest. It
                 changes no count.
             threads: how many; default all processors that this process may use.
         """

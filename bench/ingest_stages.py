@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
-from ingest_world import Numbers, Span
+from ingest_world import Span
+
+from cofire.common.arrays import Ints
 
 ON_DEVICE = ["model", "encode"]
 
@@ -114,6 +116,6 @@ def _owner(path: str) -> tuple[Any, str]:
     return owner, parts[-1]
 
 
-def fingerprint(ids: Numbers) -> int:
+def fingerprint(ids: Ints) -> int:
     """Return a number that tells batches of token ids apart."""
     return zlib.crc32(repr(ids.shape).encode() + ids.tobytes())

@@ -191,7 +191,7 @@ def _count(
     known = np.isfinite(noise.clear_floor)
     found = candidates(
         lambda: _tallies(capture, settings, work, clear if known.any() else None, engine, progress),
-        1 if settings.edges == "all" else settings.min_count,
+        settings,
         work,
         lambda done, total: progress("significance", done, total),
     )
@@ -221,7 +221,7 @@ def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str,
 
     found = candidates(
         tally_of_all,
-        1 if settings.edges == "all" else settings.min_count,
+        settings,
         work,
         lambda done, total: progress("significance", done, total),
     )

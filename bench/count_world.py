@@ -64,7 +64,7 @@ def rows_of(latents: int, l0: int, tokens: int, seed: int) -> Iterator[Rows]:
     words = np.cumsum(1 / (np.arange(WORDS) + 10.0))
     ranks = np.cumsum(1 / (np.arange(latents) + 10.0))
     drawn = round(l0 - chance.sum() * MEMBERS * MEMBER)
-    drawn += drawn // 5  # some come twice
+    drawn += drawn * 2 // 5  # some come twice
     lengths = rng.integers(DOCUMENT // 2, DOCUMENT * 3 // 2, 2 * tokens // DOCUMENT + 8)
     document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[:tokens]
     topic = rng.integers(0, TOPICS, len(lengths))

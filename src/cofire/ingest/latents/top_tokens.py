@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cofire.common.arrays import Floats, Ints
+from cofire.common.arrays import Array, Bools, Floats, Ints
+from cofire.common.compiled import compiled
 from cofire.common.files import read_arrays, write_arrays
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.ingest.capture_dir.token_bytes import id_text
@@ -120,17 +121,12 @@ class TokenCounter:
 
     def _chosen(self, start: int, stop: int, firing_count: Ints) -> tuple[Ints, Floats]:
         """Return which pairs of a range are kept, in the table's order, and the score of each."""
-        keys, count = self._keys[start:stop], self._counts[start:stop]
-        latent = keys >> 32
-        score = evidence(count, firing_count[latent], self._tokens[keys & 0xFFFFFFFF], int(self._tokens.sum()))
-        # Stable sorts: the tokens of a latent are in order already.
-        often = np.lexsort((-count, latent))
-        telling = np.lexsort((-score, latent))
-        first = np.arange(len(keys)) - np.searchsorted(latent, latent) < TOP_TOKENS  # of each latent, in either order
-        kept = np.zeros(len(keys), np.bool_)
-        kept[telling[first]] = score[telling[first]] > 0
-        kept[often[first]] = True
-        at = often[kept[often]]
+        keys, counts = self._keys[start:stop], self._counts[start:stop]
+        score, kept = np.empty(len(keys)), np.zeros(len(keys), np.bool_)
+        _choose(keys, counts, firing_count, self._tokens, int(self._tokens.sum()), score, kept)
+        at = np.flatnonzero(kept)
+        # A stable sort: the tokens of a latent are in order already.
+        at = at[np.lexsort((-counts[at], keys[at] >> 32))]
         return start + at, score[at]
 
 
@@ -164,6 +160,7 @@ def distinctive_texts(
     return found
 
 
+@compiled
 def evidence(count: Ints, firings: Ints, of_token: Ints, tokens: int) -> Floats:
     """Return how surely a latent fires on a token more often (positive) or less (negative) than on others.
 
@@ -182,21 +179,64 @@ def evidence(count: Ints, firings: Ints, of_token: Ints, tokens: int) -> Floats:
     Returns:
         float64 [P]; 0 where a latent fires on everything.
     """
-    n, k, total = firings.astype(np.float64), of_token.astype(np.float64), float(tokens)
-    both = count.astype(np.float64)
-    cells = [
-        (both, n * k),
-        (n - both, n * (total - k)),
-        (k - both, (total - n) * k),
-        (total - n - k + both, (total - n) * (total - k)),
-    ]
-    found = np.zeros(len(both))
-    for observed, expected in cells:
-        # 0 ln 0 = 0
-        ratio = np.divide(observed * total, expected, out=np.ones_like(observed), where=observed > 0)
-        found += 2 * observed * np.log(ratio)
+    found = np.empty(len(count))
+    for place in range(len(count)):
+        found[place] = _evidence(count[place], firings[place], of_token[place], tokens)
+    return found
+
+
+@compiled
+def _evidence(count: int, firings: int, of_token: int, tokens: int) -> float:
+    both, n, k, total = np.float64(count), np.float64(firings), np.float64(of_token), np.float64(tokens)
+    found = _term(both, n * k, total)
+    found += _term(n - both, n * (total - k), total)
+    found += _term(k - both, (total - n) * k, total)
+    found += _term(total - n - k + both, (total - n) * (total - k), total)
     # Rounding leaves a trace of either sign where there is nothing.
-    return np.sign(both * total - n * k) * np.maximum(found, 0)
+    return np.sign(both * total - n * k) * max(found, 0.0)
+
+
+@compiled
+def _term(observed: float, expected: float, total: float) -> float:
+    # 0 ln 0 = 0
+    return 2 * observed * np.log(observed * total / expected) if observed > 0 else 0.0
+
+
+@compiled
+def _choose(keys: Ints, counts: Ints, firings: Ints, of_token: Ints, tokens: int, score: Floats, kept: Bools) -> None:
+    """Fill in the score of each pair, and mark TOP_TOKENS of each latent by count, and as many by a score above 0.
+
+    Whole latents, as in `TokenCounter`. Of equal ones the lower token id comes first.
+    """
+    often, telling = np.empty(TOP_TOKENS, np.int64), np.empty(TOP_TOKENS, np.int64)
+    latent, held, told = np.int64(-1), 0, 0
+    for place in range(len(keys) + 1):
+        if place == len(keys) or keys[place] >> 32 != latent:
+            kept[often[:held]] = True
+            kept[telling[:told]] = True
+            held = told = 0
+            if place == len(keys):
+                return
+            latent = keys[place] >> 32
+        score[place] = _evidence(counts[place], firings[latent], of_token[keys[place] & 0xFFFFFFFF], tokens)
+        held = _insert(often, held, counts, place)
+        if score[place] > 0:
+            told = _insert(telling, told, score, place)
+
+
+@compiled
+def _insert(best: Ints, held: int, values: Array, place: int) -> int:
+    """Put `place` among the `held` best, where its value is larger than one of them or there is room; return how many."""
+    if held == len(best):
+        if values[place] <= values[best[held - 1]]:
+            return held
+        held -= 1
+    at = held
+    while at > 0 and values[best[at - 1]] < values[place]:
+        best[at] = best[at - 1]
+        at -= 1
+    best[at] = place
+    return held + 1
 
 
 def token_text(token: int, texts: Mapping[int, str] | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
@@ -47,7 +47,10 @@ STAGES = [
     ("cofire.ingest.count.second_pass", "count: spread", True),
     ("cofire.ingest.noise.clear.capture_noise", "count: noise floor", True),
     ("cofire.ingest.count.tally", "count: pairs and strata", True),
-    ("cofire.ingest.count.candidates", "count: E, V, p", True),
+    ("cofire.ingest.count.candidates", "count: pairs read out, those of an effect", True),
+    ("cofire.ingest.edges.candidates.LeastExpected.of", "count: least E", True),
+    ("cofire.ingest.edges.candidates.expected_joint", "count: E, V", True),
+    ("cofire.ingest.edges.candidates.poisson_tail", "count: p", True),
     ("cofire.ingest.count.edges_table", "count: edge rule", True),
     ("cofire.ingest.count._conditionals", "count: conditionals", True),
     ("cofire.ingest.count._last_pass", "count: aligned histograms", True),
@@ -64,10 +67,10 @@ STAGES = [
 class Stages:
     """How long each stage took, without the stages that it calls."""
 
-    def __init__(self, wait: Callable[[], None]) -> None:
+    def __init__(self, wait: Callable[[], None], stages: Sequence[tuple[str, str, bool]] = STAGES) -> None:
         self.spans: dict[str, Span] = defaultdict(Span)
         self.runs: list[int] = []
-        self._wait = wait
+        self._wait, self._stages = wait, stages
         self._inside: list[Span] = []
         self._thread = threading.get_ident()
 
@@ -75,7 +78,7 @@ class Stages:
     def watch(self) -> Iterator[None]:
         """Time the calls that are made inside."""
         with ExitStack() as held:
-            for path, name, _ in STAGES:
+            for path, name, _ in self._stages:
                 owner, attribute = _owner(path)
                 held.enter_context(patch.object(owner, attribute, self.timed(name, getattr(owner, attribute))))
             yield

@@ -333,7 +333,7 @@ def _conditionals(
         parts.append(part)
     whole = join_blocks(parts)
     lower = pc.less(whole.column("latent"), whole.column("given"))
-    r = whole.filter(lower).column("magnitude_r").to_numpy()
+    r = whole.column("magnitude_r").filter(lower).to_numpy()
     return whole.drop_columns(["magnitude_r"]).cast(CONDITIONALS.arrow_schema()), r
 
 

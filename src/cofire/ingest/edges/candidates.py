@@ -2,8 +2,8 @@
 
 1. Row blocks of pairs that co-fired often enough come from the counter of all firings; where the noise floor is known,
    their joint clear firings come from the counter of the clear ones.
-2. Pairs whose effect is too small in every way of counting are dropped: a lower bound of E (`least_expected`) tells most
-   of them, which are most pairs. Only where all pairs are to be shown none is dropped.
+2. Pairs whose effect is too small in every way of counting are dropped, which are most pairs: a lower bound of E tells
+   (`least_expected`). Where all pairs are to be shown none is dropped.
 3. For each way of counting, E and V of the pair given the strata, and p (`significance`).
 4. Some two million pairs at a time go to the disk, so that memory does not grow with their number.
 """
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cofire.common.arrays import Bools, Ints, Ints32
-from cofire.common.files import read_parquet, write_array, write_parquet, write_text
+from cofire.common.files import write_array, write_parquet, write_text
 from cofire.common.progress import Progress
 from cofire.ingest.edges.expected import ONE, expected_joint
 from cofire.ingest.edges.least_expected import LeastExpected
@@ -62,8 +62,8 @@ def candidates(
     """Return the pairs that the rule may keep, taken from `work` where an earlier run made them.
 
     These are the pairs with `min_count` joint firings and more, of all firings or of the clear ones, and with them
-    `log_odds` of `min_log_odds` and more; and perhaps some whose log odds are a little smaller. Where the rule keeps all
-    edges, they are all pairs that co-fired.
+    `log_odds` of `min_log_odds` and more, and a few of which that was not certain. Where the rule keeps all edges, they
+    are all pairs that co-fired.
 
     Args:
         count: returns what was counted of all firings, and of the clear ones or None.
@@ -152,7 +152,7 @@ def _judged(columns: dict[str, Ints], everything: Tally, clear: Tally | None) ->
 
 
 def _pieces(everything: Tally, clear: Tally | None, least: int) -> Iterator[tuple[int, int, dict[str, Ints]]]:
-    """Yield (rows done, pairs that co-fired in them, columns a, b, count, clear_count), some PAIRS_AT_ONCE at a time."""
+    """Yield (rows done, pairs that co-fired, columns a, b, count, clear_count), some PAIRS_AT_ONCE at a time."""
     clear_rows = None if clear is None else RowReader(clear.pairs.blocks())
     parts: list[dict[str, Ints]] = []
     size = met = stop = 0

@@ -40,7 +40,8 @@ LISTED_BYTES = 32
 
 class _Panel(NamedTuple):
     """D' of the strata: rows float32 [B, D'], s / sqrt(L) of the busy latents; of the others latent i's entries
-    start[i]..start[i+1]-1 (int64 [N+1]): stratum int32 [nnz], ascending, and s / sqrt(L), float32 [nnz]."""
+    start[i]..start[i+1]-1 (int64 [N+1]): stratum int32 [nnz], ascending, and s / sqrt(L), float32 [nnz].
+    """
 
     rows: Singles
     start: Ints
@@ -96,7 +97,7 @@ class LeastExpected:
             float64 [M], >= 0.
         """
         found = np.zeros(len(a))
-        blocks = _blocks(self._rank, self._busy, a, b)
+        blocks = _blocks(self._rank, a, b)
         for panel in self._panels():
             rows, place = panel.rows[self._rank[blocks.rows]], blocks.first.copy()
             for start in range(0, len(blocks.columns), COLUMNS):
@@ -143,7 +144,7 @@ def _panel(rows: Singles, listed: list[tuple[Ints32, Ints32, Singles]], n: int) 
     return _Panel(rows, start, stratum[order], value[order])
 
 
-def _blocks(rank: Ints, busy: int, a: Ints, b: Ints) -> _Blocks:
+def _blocks(rank: Ints, a: Ints, b: Ints) -> _Blocks:
     """Choose the latents of which so many pairs are asked for that multiplying all of them costs less."""
     n = len(rank)
     both = (rank[a] >= 0) & (rank[b] >= 0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-
 from cofire.common.arrays import Ints, Ints32, Singles
 from cofire.common.compiled import compiled
 
@@ -17,13 +15,13 @@ U_MAX = 4.0
 def fine_bin(value: float, low: float, high: float) -> int:
     """Return the bin, 0..255, of an activation between its latent's `low` and `high`."""
     width = high - low if high > low else 1.0
-    return np.int64(min(max((value - low) / width * BINS, 0.0), BINS - 1.0))
+    return int(min(max((value - low) / width * BINS, 0.0), BINS - 1.0))
 
 
 @compiled
 def aligned_bin(value: float, threshold: float, mu: float) -> int:
-    """Return the bin, 0..255, of u = (a - threshold) / (mu - threshold) over [0, 4); what lies outside is in the ends."""
-    return np.int64(min(max((value - threshold) / (mu - threshold) * (BINS / U_MAX), 0.0), BINS - 1.0))
+    """Return the bin, 0..255, of u = (a - threshold) / (mu - threshold) over [0, 4), the ends open."""
+    return int(min(max((value - threshold) / (mu - threshold) * (BINS / U_MAX), 0.0), BINS - 1.0))
 
 
 class Histograms(Protocol):

@@ -193,13 +193,13 @@ def _evidence(count: int, firings: int, of_token: int, tokens: int) -> float:
     found += _term(k - both, (total - n) * k, total)
     found += _term(total - n - k + both, (total - n) * (total - k), total)
     # Rounding leaves a trace of either sign where there is nothing.
-    return np.sign(both * total - n * k) * max(found, 0.0)
+    return float(np.sign(both * total - n * k) * max(found, 0.0))
 
 
 @compiled
 def _term(observed: float, expected: float, total: float) -> float:
     # 0 ln 0 = 0
-    return 2 * observed * np.log(observed * total / expected) if observed > 0 else 0.0
+    return float(2 * observed * np.log(observed * total / expected)) if observed > 0 else 0.0
 
 
 @compiled
@@ -226,7 +226,7 @@ def _choose(keys: Ints, counts: Ints, firings: Ints, of_token: Ints, tokens: int
 
 @compiled
 def _insert(best: Ints, held: int, values: Array, place: int) -> int:
-    """Put `place` among the `held` best, where its value is larger than one of them or there is room; return how many."""
+    """Put `place` among the `held` best, in order, if its value is large enough or there is room; return how many."""
     if held == len(best):
         if values[place] <= values[best[held - 1]]:
             return held

@@ -3,7 +3,7 @@
     1. Each latent by itself: firings, mean, extremes, spread, mu (`passes`).
     2. Noise floors from stored residuals, where the capture has them, and which firings are clear (`clear`).
     3. Exact joint firings, of all firings and of the clear ones, and firings per document (`tally`).
-    4. E, V and p of the pairs that co-fired often enough (`candidates`); the edge rule (`edges`).
+    4. E, V and p of the pairs that co-fired often and strongly enough (`candidates`); the edge rule (`edges`).
     5. Of the kept pairs: what one latent does while the other is off, on, in its main peak (`conditionals`).
     6. Last pass: aligned histograms, top tokens, contexts; centroids of the main peaks from the residuals.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,5 +31,5 @@ def mix(x: Hashes) -> Hashes:
     return x ^ (x >> np.uint64(31))
 
 
-mixed = compiled(mix)
+mixed: Any = compiled(mix)
 """`mix` of one number, for compiled loops."""

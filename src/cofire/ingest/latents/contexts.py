@@ -115,7 +115,7 @@ def _choose(
             # A latent whose firings are all alike has one slice; call it the top one.
             if high[latent] > low[latent]:
                 share = (value - low[latent]) / (high[latent] - low[latent]) * CONTEXTS_PER_LATENT
-                part = np.int64(min(max(share, 0.0), np.float64(top)))
+                part = int(min(max(share, 0.0), top))
             chance = np.float64(mixed(place ^ np.uint64(latent))) / 2.0**64
             first = -value if part == top else chance
             slot = np.int64(latent) * CONTEXTS_PER_LATENT + part

@@ -77,7 +77,7 @@ def _highest_clear_mode(density: Floats, firings: int) -> tuple[int, int]:
                 left -= 1
             while right < BINS and density[right] <= density[peak]:
                 right += 1
-            valley = left + np.argmin(density[left : peak + 1])
+            valley = left + int(np.argmin(density[left : peak + 1]))
             mass = density[valley:right].sum() / firings
             top, bottom = density[peak] * window, density[valley] * window
             clear = bottom <= MAX_VALLEY * top and top - bottom >= MIN_Z * np.sqrt(top + bottom)

@@ -88,7 +88,7 @@ def test_the_same_tables_are_counted_from_it(capture: CaptureDir) -> None:
 
 
 def without_lost_edges(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> None:
-    """Take from `before` the edge that its grown q has put out of the rule: one of 532, which had been near the bound."""
+    """Take from `before` the edge that its grown q has put out of the rule: one of 532, near the bound before."""
     kept = {(row["a"], row["b"]) for row in after["edges"]}
     lost = [row for row in before["edges"] if (row["a"], row["b"]) not in kept]
     assert len(lost) <= 1

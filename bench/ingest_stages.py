@@ -48,7 +48,7 @@ STAGES = [
     ("cofire.ingest.noise.clear.capture_noise", "count: noise floor", True),
     ("cofire.ingest.count.tally", "count: pairs and strata", True),
     ("cofire.ingest.count.candidates", "count: pairs read out, those of an effect", True),
-    ("cofire.ingest.edges.candidates.LeastExpected.of", "count: least E", True),
+    ("cofire.ingest.edges.candidates.LeastExpected.reaching", "count: least E", True),
     ("cofire.ingest.edges.candidates.expected_joint", "count: E, V", True),
     ("cofire.ingest.edges.candidates.poisson_tail", "count: p", True),
     ("cofire.ingest.count.edges_table", "count: edge rule", True),

@@ -41,6 +41,13 @@ def text(seed: int, tokens: int, n: int, documents: int) -> tuple[Array, Array]:
     return stratum, rng.random((tokens, n)) < rate
 
 
+def bounds(bound: LeastExpected, a: Array, b: Array) -> Array:
+    """The bound of each pair, none dropped."""
+    left, least = bound.reaching(a, b, lambda pairs, _least: np.zeros(len(pairs), np.bool_))
+    assert left.tolist() == list(range(len(a)))
+    return least
+
+
 def some_pairs(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
     a, b = np.triu_indices(n, 1)
     some = rng.random(len(a)) < rng.choice([0.05, 0.5, 1.0])
@@ -69,12 +76,18 @@ def test_it_is_below_e_and_near(  # every way of working it out
         for name, value in (("BUSY", busy), ("DENSE", dense), ("COLUMNS", columns)):
             patch.setattr(f"{MODULE}.{name}", value)
         bound = LeastExpected(strata)
-        least = bound.of(a, b)
-        again = bound.of(a[::2], b[::2])
+        least = bounds(bound, a, b)
+        again = bounds(bound, a[::2], b[::2])
+        limit = np.median(expected) if len(a) else 0.0
+        left, of_left = bound.reaching(a, b, lambda _pairs, found: found > limit)
     size = len(np.unique(stratum))
     assert (least <= expected).all()
     assert (least >= expected * (1 - 2 * (size + BESIDE) * ROUNDING) - 4 * size * TERM).all()
     np.testing.assert_allclose(again, least[::2], rtol=1e-5, atol=1e-9)
+    # What is dropped has more, and what has more is dropped.
+    assert (of_left <= limit).all()
+    assert (np.delete(expected, left) > limit).all()
+    np.testing.assert_allclose(of_left, least[left], rtol=1e-5, atol=1e-9)
 
 
 def test_long_sums_are_cut_and_the_bound_stays_sharp(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +96,7 @@ def test_long_sums_are_cut_and_the_bound_stays_sharp(monkeypatch: pytest.MonkeyP
     strata = counted(stratum, fires)
     a, b = some_pairs(np.random.default_rng(4), 30)
     expected = expected_joint(strata, a, b)[0] / ONE
-    least = LeastExpected(strata).of(a, b)
+    least = bounds(LeastExpected(strata), a, b)
     assert (least <= expected).all()
     assert (least >= expected * (1 - 2 * (7 + BESIDE) * ROUNDING) - 800 * TERM).all()
 
@@ -91,8 +104,8 @@ def test_long_sums_are_cut_and_the_bound_stays_sharp(monkeypatch: pytest.MonkeyP
 def test_of_nothing() -> None:
     none = np.zeros(0, np.int64)
     for strata in (StratumCounter(4, work=None, memory=LARGE), counted(np.arange(3), np.zeros((3, 4), np.bool_))):
-        assert LeastExpected(strata).of(none, none).tolist() == []
-        assert LeastExpected(strata).of(np.array([0, 1]), np.array([3, 2])).tolist() == [0, 0]
+        assert bounds(LeastExpected(strata), none, none).tolist() == []
+        assert bounds(LeastExpected(strata), np.array([0, 1]), np.array([3, 2])).tolist() == [0, 0]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 2**33 - 1), st.floats(-100, 100), st.floats(0, 1))

@@ -67,7 +67,7 @@ def say_lost(judged: Judged) -> None:
     known = before & (judged.every_q > 0)
     more = judged.q[known] / judged.every_q[known]
     say(
-        f"  small effects as p = 1: of {before.sum()} edges {lost.sum()} are lost, {judged.planted[lost].sum()} planted; "
+        f"  small effects at p = 1: {before.sum()} edges, {lost.sum()} lost ({judged.planted[lost].sum()} planted); "
         f"q of the edges grows by a factor of {np.median(more):.4f} (median), {more.max():.4f} at most"
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cofire.common.arrays import Bools, Ints, Ints32
+from cofire.common.arrays import Bools, Floats, Ints, Ints32
 from cofire.common.files import write_array, write_parquet, write_text
 from cofire.common.progress import Progress
 from cofire.ingest.edges.expected import ONE, expected_joint
@@ -114,11 +114,17 @@ class _Screen:
 
     def passes(self, a: Ints, b: Ints, joint: Ints) -> Bools:
         """Return bool [M]; False is certain, True is not. The pairs are sorted by (a, b)."""
-        passes = joint >= self._rule.min_count
-        a, b, joint = a[passes], b[passes], joint[passes]
-        firings, tokens = self._counted.firing_count, self._counted.strata.tokens
-        least = self._least.of(a, b)
-        passes[passes] = may_reach(joint, least, firings[a], firings[b], tokens, self._rule.min_log_odds)
+        size = len(a)
+        often = np.flatnonzero(joint >= self._rule.min_count)
+        a, b, joint = a[often], b[often], joint[often]
+        n_a, n_b = self._counted.firing_count[a], self._counted.firing_count[b]
+        tokens, bound = self._counted.strata.tokens, self._rule.min_log_odds
+
+        def drop(pairs: Ints, least: Floats) -> Bools:
+            return ~may_reach(joint[pairs], least, n_a[pairs], n_b[pairs], tokens, bound)
+
+        passes = np.zeros(size, np.bool_)
+        passes[often[self._least.reaching(a, b, drop)[0]]] = True
         return passes
 
 

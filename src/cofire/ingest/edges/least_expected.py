@@ -5,6 +5,7 @@
     2. Where many pairs of a latent are asked for, the panel's rows are multiplied as matrices, some columns at a time;
        few are multiplied one by one, and a listed latent is walked against its partner.
     3. The sum is lowered by more than rounding can have added to it, in whatever order the terms were added.
+    4. The strata come some at a time, and a pair is dropped as soon as what it has says enough: most are, half way.
 
 The bound is never shown: it only says for which pairs E itself (`expected`) need not be worked out. So no table depends
 on the order of its terms, nor on the library that multiplies.
@@ -12,12 +13,12 @@ on the order of its terms, nor on the library that multiplies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from cofire.common.arrays import Floats, Ints, Ints32, Singles
+from cofire.common.arrays import Bools, Floats, Ints, Ints32, Singles
 from cofire.common.compiled import compiled
 from cofire.ingest.pairs.strata import StratumCounter
 
@@ -28,6 +29,8 @@ MOST_STRATA = 1 << 14
 # What a pair takes in a product of matrices, of what it takes alone (measured: .023 and .66 ns a stratum). So many of a
 # row's pairs, and of a column's, have to be asked for.
 DENSE = 1 / 28
+# Panels that all strata are made where there is room for all of them.
+PARTS = 4
 # Columns that are multiplied at a time.
 COLUMNS = 1024
 # A float32 sum of D terms is off by D + 3 units of 2^-24 at most; this is twice the unit, and more terms.
@@ -67,8 +70,8 @@ class _Blocks(NamedTuple):
 class LeastExpected:
     """Gives lower bounds of E from a counter's strata, which must not change meanwhile.
 
-    Memory: three quarters of the counter's bound, and for a call 24 bytes a pair and as much as the panel's rows of the
-    lower latents. Strata that fit one panel are read twice in all; else they are read again for each call.
+    Memory: three quarters of the counter's bound, and for a call 40 bytes a pair and as much as a panel's rows of the
+    lower latents. Strata whose panels fit in are read twice in all; else they are read again for each call.
     """
 
     def __init__(self, strata: StratumCounter) -> None:
@@ -78,45 +81,62 @@ class LeastExpected:
         for chunk in strata.chunks():
             fires += np.bincount(chunk.latents, minlength=strata.n_latents)
             self._size += len(chunk.keys)
-        busy = np.flatnonzero(fires >= max(BUSY * self._size, 1.0))
+        is_busy = fires >= max(BUSY * self._size, 1.0)
+        busy = np.flatnonzero(is_busy)
         self._rank = np.full(strata.n_latents, -1, np.int64)
         self._rank[busy] = np.arange(len(busy))
         self._busy = len(busy)
-        self._kept: _Panel | None = None
+        held = 4 * len(busy) * self._size + LISTED_BYTES * int(fires[~is_busy].sum())
+        self._keeps = held <= 3 * (strata.memory // 4)
+        self._kept: list[_Panel] = []
 
-    def of(self, a: Ints, b: Ints) -> Floats:
-        """Return a lower bound of the E of `expected_joint`, in firings: less than 2 D' 2^-23 E + D 2^-30 below it.
+    def reaching(self, a: Ints, b: Ints, drop: Callable[[Ints, Floats], Bools]) -> tuple[Ints, Floats]:
+        """Return which pairs are left, int64 ascending, and a lower bound of E of each of these, in firings.
 
-        D is the number of strata, and D' that or `MOST_STRATA`, whichever is less.
+        The bound is at most that of `expected_joint`, and less than 2 D' 2^-23 E + D 2^-30 below it, with D strata and
+        D' that or `MOST_STRATA`, whichever is less.
 
         Args:
             a: int64 [M], a < b.
             b: int64 [M]; pairs sorted by (a, b).
-
-        Returns:
-            float64 [M], >= 0.
+            drop: says of some pairs, by their numbers and a lower bound of the E of each, which are dropped.
         """
-        found = np.zeros(len(a))
-        blocks = _blocks(self._rank, a, b)
+        left, found = np.arange(len(a)), np.zeros(len(a))
+        sharp = max(0.0, 1 - (min(self._size, MOST_STRATA) + BESIDE) * ROUNDING)
         for panel in self._panels():
-            rows, place = panel.rows[self._rank[blocks.rows]], blocks.first.copy()
-            for start in range(0, len(blocks.columns), COLUMNS):
-                columns = blocks.columns[start : start + COLUMNS]
-                product = rows @ panel.rows[self._rank[columns]].T
-                _take(product, start, int(columns[-1]), blocks.column_of, place, blocks.last, b, found)
-            _add_singly(a, b, self._rank, blocks.row_of, blocks.column_of, *panel, found)
-        found *= max(0.0, 1 - (min(self._size, MOST_STRATA) + BESIDE) * ROUNDING)
-        return np.maximum(found - self._size * TERM, 0)
+            self._add(panel, a[left], b[left], found)
+            stay = ~drop(left, np.maximum(found * sharp - self._size * TERM, 0))
+            left, found = left[stay], found[stay]
+        return left, np.maximum(found * sharp - self._size * TERM, 0)
+
+    def _add(self, panel: _Panel, a: Ints, b: Ints, found: Floats) -> None:
+        """Add what a panel's strata give to the pairs."""
+        blocks = _blocks(self._rank, a, b)
+        rows, place = panel.rows[self._rank[blocks.rows]], blocks.first.copy()
+        for start in range(0, len(blocks.columns), COLUMNS):
+            columns = blocks.columns[start : start + COLUMNS]
+            product = rows @ panel.rows[self._rank[columns]].T
+            _take(product, start, int(columns[-1]), blocks.column_of, place, blocks.last, b, found)
+        _add_singly(a, b, self._rank, blocks.row_of, blocks.column_of, *panel, found)
 
     def _panels(self) -> Iterator[_Panel]:
-        """Yield all strata, as many at a time as the memory allows."""
-        if self._kept is not None:
-            yield self._kept
+        """Yield all strata, some at a time."""
+        if self._kept:
+            yield from self._kept
             return
+        made = []
+        for panel in self._made():
+            if self._keeps:
+                made.append(panel)
+            yield panel
+        self._kept = made
+
+    def _made(self) -> Iterator[_Panel]:
+        """Read the strata and yield them, as many at a time as the memory allows; where they are kept, in PARTS."""
         half = self._strata.memory // 2
-        width = max(1, min(self._size, MOST_STRATA, half // (4 * max(self._busy, 1))))
-        rows = np.zeros((self._busy, width), np.float32)
-        used, listed, entries = 0, [], 0
+        most = -(-self._size // PARTS) if self._keeps else half // (4 * max(self._busy, 1))
+        width = max(1, min(most, MOST_STRATA))
+        rows, used, listed, entries = np.zeros((self._busy, width), np.float32), 0, [], 0
         for chunk in self._strata.chunks():
             at = 0
             while at < len(chunk.keys):
@@ -125,13 +145,8 @@ class LeastExpected:
                 listed.append(_fill(piece.tokens, piece.indptr, piece.latents, piece.counts, self._rank, used, rows))
                 used, at, entries = used + stop - at, stop, entries + len(listed[-1][0])
                 if used == width or entries * LISTED_BYTES > half // 2:
-                    panel = _panel(rows[:, :used], listed, self._strata.n_latents)
-                    if used == self._size:
-                        self._kept = panel
-                    yield panel
-                    used, listed, entries = 0, [], 0
-                    if self._kept is None:
-                        rows[:] = 0
+                    yield _panel(rows[:, :used], listed, self._strata.n_latents)
+                    rows, used, listed, entries = np.zeros((self._busy, width), np.float32), 0, [], 0
         if used:
             yield _panel(rows[:, :used], listed, self._strata.n_latents)
 

@@ -43,11 +43,11 @@ from unittest.mock import patch
 
 import numpy as np
 from ingest_stages import ON_DEVICE, STAGES, Stages, fingerprint
-from ingest_world import GEMMA, TINY, Loading, Numbers, Span, World, demo_world, random_worlds
+from ingest_world import GEMMA, TINY, Loading, Span, World, demo_world, random_worlds
 from machine import load_of_others, machine, markdown, spread
 
 from cofire.analysis.analyze import analyze
-from cofire.common.arrays import Bools
+from cofire.common.arrays import Bools, Ints
 from cofire.common.quiet import quiet
 from cofire.ingest.capture import capture
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -151,7 +151,7 @@ class Legs:
                 raise SystemExit(f"capture encoded {there} rows of {one.uid}, this bench {self.rows}")
 
 
-def _batches(world: World) -> Iterator[tuple[Numbers, Bools]]:
+def _batches(world: World) -> Iterator[tuple[Ints, Bools]]:
     """Yield the token ids int64 [B, n] that `capture` gives the model, and which of them are counted, bool [B, n]."""
     metadata = [sae.source.metadata or {} for sae in world.saes]
     lead = int(bool(metadata[0].get("prepend_bos")))

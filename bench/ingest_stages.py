@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
-from ingest_world import Numbers, Span
+from ingest_world import Span
+
+from cofire.common.arrays import Ints
 
 ON_DEVICE = ["model", "encode"]
 
@@ -45,7 +47,10 @@ STAGES = [
     ("cofire.ingest.count.second_pass", "count: spread", True),
     ("cofire.ingest.noise.clear.capture_noise", "count: noise floor", True),
     ("cofire.ingest.count.tally", "count: pairs and strata", True),
-    ("cofire.ingest.count.candidates", "count: E, V, p", True),
+    ("cofire.ingest.count.candidates", "count: pairs read out, those of an effect", True),
+    ("cofire.ingest.edges.candidates.LeastExpected.reaching", "count: least E", True),
+    ("cofire.ingest.edges.candidates.expected_joint", "count: E, V", True),
+    ("cofire.ingest.edges.candidates.poisson_tail", "count: p", True),
     ("cofire.ingest.count.edges_table", "count: edge rule", True),
     ("cofire.ingest.count.direct_edges", "count: direct edges", True),
     ("cofire.ingest.count._conditionals", "count: conditionals", True),
@@ -63,10 +68,10 @@ STAGES = [
 class Stages:
     """How long each stage took, without the stages that it calls."""
 
-    def __init__(self, wait: Callable[[], None]) -> None:
+    def __init__(self, wait: Callable[[], None], stages: Sequence[tuple[str, str, bool]] = STAGES) -> None:
         self.spans: dict[str, Span] = defaultdict(Span)
         self.runs: list[int] = []
-        self._wait = wait
+        self._wait, self._stages = wait, stages
         self._inside: list[Span] = []
         self._thread = threading.get_ident()
 
@@ -74,7 +79,7 @@ class Stages:
     def watch(self) -> Iterator[None]:
         """Time the calls that are made inside."""
         with ExitStack() as held:
-            for path, name, _ in STAGES:
+            for path, name, _ in self._stages:
                 owner, attribute = _owner(path)
                 held.enter_context(patch.object(owner, attribute, self.timed(name, getattr(owner, attribute))))
             yield
@@ -115,6 +120,6 @@ def _owner(path: str) -> tuple[Any, str]:
     return owner, parts[-1]
 
 
-def fingerprint(ids: Numbers) -> int:
+def fingerprint(ids: Ints) -> int:
     """Return a number that tells batches of token ids apart."""
     return zlib.crc32(repr(ids.shape).encode() + ids.tobytes())

@@ -31,6 +31,8 @@ LAST_BITS = 1e-5
 """Of the largest number in a column: what float32 products end with, and what is made of them, is the processor's."""
 NEW_TABLES = {"twins"}
 NEW_COLUMNS = {"edges": {"direct", "direct_log_odds", "direct_log_odds_se", "explained_by"}}
+GROWN = {"edges": {"q"}}
+"""Columns that may be larger now: pairs of too small an effect have a q of 1, which only raises the q of the others."""
 OTHER_TOKENS = {
     "distinctive_tokens", "tokens_a", "tokens_b", "tokens_c", "tokens_d", "member_tokens", "hub_tokens", "spoke_tokens",
     "contained_tokens", "container_tokens", "score",
@@ -73,7 +75,10 @@ def test_a_capture_is_counted_and_analysed_anew(capture: CaptureDir) -> None:
     assert {"tables/edges.parquet", "tables/tokens.parquet", "tables/manifest.json"} <= changed
     assert all(name.startswith("tables/") for name in changed)
     now = rows_of(capture)
-    assert_same_tables({name: rows for name, rows in shown.items() if name != "tokens"}, now)
+    # What is made of the edges is not compared: an edge less is another graph.
+    counted_tables = {table.name for table in TABLES if table.maker == "count"} & shown.keys() - {"tokens"}
+    without_lost_edges(shown, now)
+    assert_same_tables({name: shown[name] for name in counted_tables}, now)
     shared = {(row["latent"], row["token"]): {k: v for k, v in row.items() if k != "score"} for row in now["tokens"]}
     assert [shared[row["latent"], row["token"]] for row in shown["tokens"]] == shown["tokens"]
     assert len(now["tokens"]) > len(shown["tokens"])
@@ -89,7 +94,20 @@ def test_the_same_tables_are_counted_from_it(capture: CaptureDir) -> None:
     after = rows_of(capture)
     made = {table.name for table in TABLES if table.maker == "count"} & before.keys()
     assert made | NEW_TABLES == after.keys()
+    without_lost_edges(before, after)
     assert_same_tables({name: before[name] for name in made - {"tokens"}}, after)
+
+
+def without_lost_edges(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> None:
+    """Take from `before` the edge that its grown q has put out of the rule: one of 532, near the bound before."""
+    kept = {(row["a"], row["b"]) for row in after["edges"]}
+    lost = [row for row in before["edges"] if (row["a"], row["b"]) not in kept]
+    assert len(lost) <= 1
+    assert all(row["q"] > 0.005 for row in lost)
+    gone = {pair for row in lost for pair in ((row["a"], row["b"]), (row["b"], row["a"]))}
+    for name, ends in (("edges", ("a", "b")), ("conditionals", ("latent", "given"))):
+        if name in before:
+            before[name] = [row for row in before[name] if (row[ends[0]], row[ends[1]]) not in gone]
 
 
 @pytest.mark.parametrize("capture", CAPTURES, indirect=True)
@@ -111,7 +129,9 @@ def assert_same_tables(before: dict[str, list[dict[str, Any]]], after: dict[str,
         scale = {column: max((largest(row[column]) for row in rows), default=0.0) for column in (rows or [{}])[0]}
         for number, (now, then) in enumerate(zip(after[name], rows, strict=True)):
             assert now.keys() - NEW_COLUMNS.get(name, set()) == then.keys(), name
-            far = [(c, then[c], now[c]) for c in then if not alike(then[c], now[c], LAST_BITS * scale[c])]
+            same = {c: alike(then[c], now[c], LAST_BITS * scale[c]) for c in then}
+            same |= {c: same[c] or then[c] <= now[c] <= 1 for c in GROWN.get(name, set())}
+            far = [(c, then[c], now[c]) for c in then if not same[c]]
             assert far == [], f"{name}, row {number}"
 
 

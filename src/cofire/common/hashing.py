@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from cofire.common.arrays import Ints32
+from cofire.common.compiled import compiled
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -26,3 +29,7 @@ def mix(x: Hashes) -> Hashes:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+mixed: Any = compiled(mix)
+"""`mix` of one number, for compiled loops."""

@@ -3,7 +3,7 @@
     1. Each latent by itself: firings, mean, extremes, spread, mu (`passes`).
     2. Noise floors from stored residuals, where the capture has them, and which firings are clear (`clear`).
     3. Exact joint firings, of all firings and of the clear ones, and firings per document (`tally`).
-    4. E, V and p of the pairs that co-fired often enough (`candidates`); the edge rule (`edges`).
+    4. E, V and p of the pairs that co-fired often and strongly enough (`candidates`); the edge rule (`edges`).
     5. Which of the kept pairs a third latent explains, and which are twins (`cofire.ingest.direct`).
     6. Of the kept pairs: what one latent does while the other is off, on, in its main peak (`conditionals`).
     7. Last pass: aligned histograms, top tokens, contexts; centroids of the main peaks from the residuals.
@@ -195,7 +195,7 @@ def _count(
     known = np.isfinite(noise.clear_floor)
     found = candidates(
         lambda: _tallies(capture, settings, work, clear if known.any() else None, engine, progress),
-        1 if settings.edges == "all" else settings.min_count,
+        settings,
         work,
         lambda done, total: progress("significance", done, total),
     )
@@ -238,7 +238,7 @@ def _count_running(capture: CaptureDir, settings: CountSettings, made_from: str,
 
     found = candidates(
         tally_of_all,
-        1 if settings.edges == "all" else settings.min_count,
+        settings,
         work,
         lambda done, total: progress("significance", done, total),
     )
@@ -352,7 +352,7 @@ def _conditionals(
         parts.append(part)
     whole = join_blocks(parts)
     lower = pc.less(whole.column("latent"), whole.column("given"))
-    r = whole.filter(lower).column("magnitude_r").to_numpy()
+    r = whole.column("magnitude_r").filter(lower).to_numpy()
     return whole.drop_columns(["magnitude_r"]).cast(CONDITIONALS.arrow_schema()), r
 
 

@@ -134,7 +134,9 @@ EDGES = Table(
             "p", "float64", "P(Poisson(E) >= joint firings): bounds the chance of as many by independence given strata."
         ),
         Column(
-            "q", "float64", "Benjamini-Hochberg over all pairs of live latents; those below min_count enter as p = 1."
+            "q",
+            "float64",
+            "Benjamini-Hochberg over all pairs of live latents; those below min_count or min_log_odds enter as p = 1.",
         ),
         Column("z", "float64", "(joint firings - E) / sqrt(V), for display only.", nullable=True),
         Column(

@@ -26,7 +26,7 @@ from cofire.ingest.edges.conditionals import (
     edge_blocks,
     join_blocks,
 )
-from cofire.ingest.latents.bins import aligned_bins
+from plain_bins import aligned_bins
 
 Edges = tuple[Ints32, Ints32]
 
@@ -76,7 +76,7 @@ def brute_row(activations: Array, i: int, j: int, known: dict[str, Floats]) -> t
     main = on & (y >= low_j)
 
     def histogram(rows: Bools) -> list[int]:
-        bins, _ = aligned_bins(x[rows], np.full(rows.sum(), theta), np.full(rows.sum(), mu))
+        bins = aligned_bins(x[rows], np.full(rows.sum(), theta), np.full(rows.sum(), mu))
         return np.bincount(bins // 4, minlength=64).tolist()
 
     def mean(rows: Bools) -> float | None:
@@ -271,7 +271,7 @@ def test_bins_are_four_of_the_latents_histogram() -> None:
     known = {"threshold": np.array([0.4, 0.0]), "mu": np.array([1.3, 1.0]), "main_low": np.array([1.0, np.nan])}
     known["high"] = np.array([x.max(), 1.0], np.float64)
     row = counted([activations], (np.array([0], np.int32), np.array([1], np.int32)), known).table().to_pylist()[0]
-    bins, _ = aligned_bins(x.astype(np.float64), np.full(5000, 0.4), np.full(5000, 1.3))
+    bins = aligned_bins(x.astype(np.float64), np.full(5000, 0.4), np.full(5000, 1.3))
     fine = np.bincount(bins, minlength=256)
     assert row["histogram_on"] == fine.reshape(64, 4).sum(axis=1).tolist()
     assert row["histogram_main"] is row["count_main"] is row["mean_main"] is None

@@ -62,7 +62,7 @@ def plain(fires: Matrix, stratum: Matrix) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     live = int(fires.any(axis=0).sum())
-    p = np.where(table["observed"] >= 20, table["p"], 1.0)
+    p = np.where((table["observed"] >= 20) & (table["log_odds"] >= 1), table["p"], 1.0)
     order = np.argsort(p)
     q = p[order] * (live * (live - 1) // 2) / np.arange(1, len(p) + 1)
     table.loc[order, "q"] = np.minimum(np.minimum.accumulate(q[::-1])[::-1], 1)
@@ -95,8 +95,8 @@ def test_all_measures_equal_the_formulas(tmp_path: Path, seed: int) -> None:
     figures = table_infos(capture)["edges"].figures
     assert figures["pairs_that_co_fired"] == len(expected)
     assert figures["pairs_frequent"] == (expected["observed"] >= 20).sum()
-    assert figures["pairs_significant"] == ((expected["observed"] >= 20) & (expected["q"] <= 0.01)).sum()
-    assert figures["pairs_passing"] == figures["pairs_kept"] == len(kept)
+    assert figures["pairs_strong"] == ((expected["observed"] >= 20) & (expected["log_odds"] >= 1)).sum()
+    assert figures["pairs_significant"] == figures["pairs_passing"] == figures["pairs_kept"] == len(kept)
 
 
 @pytest.mark.parametrize("many", [1, 3])

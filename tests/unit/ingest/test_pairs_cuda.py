@@ -22,11 +22,12 @@ import pytest
 import torch
 
 from cofire.errors import InputError
-from cofire.ingest.latents.bins import BINS, aligned_bins, fine_bins
+from cofire.ingest.latents.bins import BINS
 from cofire.ingest.latents.histograms_cuda import AlignedHistograms, FineHistograms
 from cofire.ingest.pairs.blocks import SavedPairs
 from cofire.ingest.pairs.choose import load_pairs, pair_counter
 from cofire.ingest.pairs.counter import PairCounter
+from plain_bins import aligned_bins, fine_bins
 from repository import ROOT
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -239,7 +240,7 @@ def check_histograms_equal_numpy(device: str, _: Path) -> None:
     wide = values.astype(np.float64)
     fine = np.bincount(at.astype(np.int64) * BINS + fine_bins(wide, threshold[at], high[at]), minlength=n * BINS)
     known = np.isfinite(mu[at])
-    bins, _u = aligned_bins(wide[known], threshold[at[known]], mu[at[known]])
+    bins = aligned_bins(wide[known], threshold[at[known]], mu[at[known]])
     aligned = np.bincount(at[known].astype(np.int64) * BINS + bins, minlength=n * BINS)
     given, histograms_cuda.AT_ONCE = histograms_cuda.AT_ONCE, 777
     try:

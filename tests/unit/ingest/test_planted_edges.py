@@ -29,7 +29,8 @@ class Judged:
 
     pair: Array  # a N + b
     count: Array
-    q: Array
+    q: Array  # pairs of too small an effect enter as p = 1
+    every_q: Array  # they enter with their own p
     log_odds: Array
     error: Array
     global_q: Array
@@ -41,6 +42,11 @@ class Judged:
         return (self.q <= FDR) & (self.log_odds >= MIN_LOG_ODDS)
 
     @property
+    def kept_by_every_q(self) -> Array:
+        """By the same rule with q of all pairs' own p."""
+        return (self.every_q <= FDR) & (self.log_odds >= MIN_LOG_ODDS)
+
+    @property
     def kept_globally(self) -> Array:
         """By the same rule with E = n_a n_b / T."""
         return (self.global_q <= FDR) & (self.global_log_odds >= MIN_LOG_ODDS)
@@ -49,6 +55,21 @@ class Judged:
 def say(figures: str) -> None:
     """Print what was measured; pytest -s shows it."""
     sys.stdout.write(figures + "\n")
+
+
+def say_lost(judged: Judged) -> None:
+    """Print, and check, what it changes that pairs of too small an effect enter with p = 1: edges can only be lost."""
+    kept, before = judged.kept, judged.kept_by_every_q
+    assert not (kept & ~before).any()
+    assert (judged.q >= judged.every_q * (1 - 1e-12)).all()
+    lost = before & ~kept
+    assert lost.sum() <= 0.01 * before.sum()
+    known = before & (judged.every_q > 0)
+    more = judged.q[known] / judged.every_q[known]
+    say(
+        f"  small effects at p = 1: {before.sum()} edges, {lost.sum()} lost ({judged.planted[lost].sum()} planted); "
+        f"q of the edges grows by a factor of {np.median(more):.4f} (median), {more.max():.4f} at most"
+    )
 
 
 def false_share(kept: Array, planted: Array) -> float:
@@ -73,11 +94,13 @@ def judge(world: World, indptr: Array, indices: Array, work: Path) -> Judged:
     live = int((firings > 0).sum())
     tests = live * (live - 1) // 2
     by_chance = n_a * n_b / tokens
+    p, log_odds = poisson_tail(count, expected), stratified_log_odds(count, expected, n_a, n_b, tokens)
     return Judged(
         pair=a * n + b,
         count=count,
-        q=benjamini_hochberg(poisson_tail(count, expected), tests),
-        log_odds=stratified_log_odds(count, expected, n_a, n_b, tokens),
+        q=benjamini_hochberg(np.where(log_odds >= MIN_LOG_ODDS, p, 1.0), tests),
+        every_q=benjamini_hochberg(p, tests),
+        log_odds=log_odds,
         error=log_odds_error(count, n_a, n_b, tokens),
         global_q=benjamini_hochberg(poisson_tail(count, by_chance), tests),
         global_log_odds=stratified_log_odds(count, by_chance, n_a, n_b, tokens),
@@ -119,14 +142,15 @@ def test_topic_bursts_make_no_edges(seed: int, tmp_path: Path) -> None:
     say(
         f"\nbursty {seed}: {len(judged.pair)} candidates, {by_topic} of them fire together >= 50 times by topic alone; "
         f"kept {judged.kept.sum()}, false share {false_share(judged.kept, judged.planted):.2%} "
-        f"(by BH alone {false_share(judged.q <= FDR, judged.planted):.2%}); "
+        f"(by BH alone {false_share(judged.every_q <= FDR, judged.planted):.2%}); "
         f"by a global null {judged.kept_globally.sum()}, {false_share(judged.kept_globally, judged.planted):.2%}"
     )
+    say_lost(judged)
     assert len(world.document) == 2_000_000
     assert by_topic > 1000
     assert false_share(judged.kept, judged.planted) <= 0.01
     # The null alone has to do it, without the help of the effect's size.
-    assert false_share(judged.q <= FDR, judged.planted) <= 0.01
+    assert false_share(judged.every_q <= FDR, judged.planted) <= 0.01
     assert judged.kept[judged.planted].mean() >= 0.95
     assert judged.planted.sum() == len(world.planted)
 
@@ -146,6 +170,7 @@ def test_planted_pairs_are_found(seed: int, tmp_path: Path) -> None:
         f"{np.mean(judged.log_odds[judged.planted] - truth):.2f}; "
         f"prevalence {firings.min()}..{firings.max()} per million"
     )
+    say_lost(judged)
     assert len(planted) > 150
     assert found.mean() >= 0.95
     assert false_share(judged.kept, judged.planted) <= 0.01
@@ -158,10 +183,12 @@ def test_a_crowd_does_not_drown_the_planted_edges(seed: int, hidden: int, tmp_pa
     shares: dict[bool, tuple[float, float]] = {}
     every = judge(loud, loud.indptr, loud.indices, tmp_path)
     say(f"\ncrowd {seed}, {hidden} of 500 unknown to the encoder, {len(loud.planted)} pairs planted:")
+    say_lost(every)
     say(f"  all firings: kept {every.kept.sum()}, {1 - false_share(every.kept, every.planted):.1%} planted")
     for denoise in (False, True):
         clear = judge(loud, *clear_firings(loud, denoise=denoise), tmp_path)
         apart = judge(quiet, *clear_firings(quiet, denoise=denoise), tmp_path)
+        say_lost(clear)
         kept, wanted = kept_pairs(clear, loud.n_latents), kept_pairs(apart, quiet.n_latents)
         shares[denoise] = 1 - false_share(clear.kept, clear.planted), len(kept & wanted) / len(wanted)
         say(

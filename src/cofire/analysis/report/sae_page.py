@@ -197,12 +197,13 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
 
 def _funnel(sae: dict[str, Any]) -> list[tuple[str, str]]:
     """Say how many pairs each step of the edge rule left, and how many it removed."""
-    steps = [
-        ("Pairs that co-fired", "pairsThatCoFired"),
-        ("… often enough (count)", "pairsFrequent"),
-        ("… beyond what their documents explain (q)", "pairsSignificant"),
-        ("… strongly enough (log odds)", "pairsPassing"),
-    ]
+    steps = [("Pairs that co-fired", "pairsThatCoFired"), ("… often enough (count)", "pairsFrequent")]
+    if sae.get("pairsSignificant") != sae.get("pairsPassing"):
+        # An earlier cofire gave pairs of a small effect a q too.
+        steps.append(("… beyond what their documents explain (q)", "pairsSignificant"))
+        steps.append(("… strongly enough (log odds)", "pairsPassing"))
+    else:
+        steps.append(("… strongly enough (log odds), beyond what their documents explain (q)", "pairsPassing"))
     rows, before = [], None
     for what, key in steps:
         left = sae.get(key)

@@ -41,7 +41,10 @@ class TokenBytes:
     def of(self, tokens: Iterable[int]) -> list[bytes]:
         """Return the bytes of each token of a text that begins with the first of them."""
         ids = list(map(int, tokens))
-        found = [self.anywhere[token] if token in self.anywhere else id_text(token).encode() for token in ids]
+        known = list(map(self.anywhere.get, ids))
+        found = [
+            id_text(token).encode() if bytes_ is None else bytes_ for token, bytes_ in zip(ids, known, strict=True)
+        ]
         if ids and ids[0] in self.first:
             found[0] = self.first[ids[0]]
         return found

@@ -2,8 +2,10 @@
 
 1. Row blocks of pairs that co-fired often enough come from the counter of all firings; where the noise floor is known,
    their joint clear firings come from the counter of the clear ones.
-2. For each way of counting, E and V of the pair given the strata, and p (`significance`).
-3. Some two million pairs at a time go to the disk, so that memory does not grow with their number.
+2. Pairs whose effect is too small in every way of counting are dropped, which are most pairs: a lower bound of E tells
+   (`least_expected`). Where all pairs are to be shown none is dropped.
+3. For each way of counting, E and V of the pair given the strata, and p (`significance`).
+4. Some two million pairs at a time go to the disk, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cofire.common.arrays import Ints, Ints32
-from cofire.common.files import read_parquet, write_array, write_parquet, write_text
+from cofire.common.arrays import Bools, Floats, Ints, Ints32
+from cofire.common.files import write_array, write_parquet, write_text
 from cofire.common.progress import Progress
 from cofire.ingest.edges.expected import ONE, expected_joint
-from cofire.ingest.edges.significance import poisson_tail
+from cofire.ingest.edges.least_expected import LeastExpected
+from cofire.ingest.edges.settings import EdgeRule
+from cofire.ingest.edges.significance import may_reach, poisson_tail
 from cofire.ingest.pairs.blocks import RowReader
 from cofire.ingest.pairs.tally import Tally
 
@@ -41,44 +45,98 @@ class Candidates:
     Attributes:
         files: the Parquet files.
         co_fired: how many pairs co-fired at all.
+        frequent: how many of them did so often enough, with clear firings where these were counted; most are no
+            candidates, as their effect is too small.
         clear_count: int64 [N], clear firings of each latent; None where these were not counted.
     """
 
     files: tuple[Path, ...]
     co_fired: int
+    frequent: int
     clear_count: Ints | None
 
-    def column(self, name: str) -> npt.NDArray[np.generic]:
-        """Return one column of all pairs."""
-        return np.concatenate([read_parquet(f, columns=[name]).column(0).to_numpy() for f in self.files])
 
+def candidates(
+    count: Callable[[], tuple[Tally, Tally | None]], rule: EdgeRule, work: Path, tell: Progress
+) -> Candidates:
+    """Return the pairs that the rule may keep, taken from `work` where an earlier run made them.
 
-def candidates(count: Callable[[], tuple[Tally, Tally | None]], least: int, work: Path, tell: Progress) -> Candidates:
-    """Return the pairs with at least `least` joint firings, taken from `work` where an earlier run made them.
+    These are the pairs with `min_count` joint firings and more, of all firings or of the clear ones, and with them
+    `log_odds` of `min_log_odds` and more, and a few of which that was not certain. Where the rule keeps all edges, they
+    are all pairs that co-fired.
 
     Args:
         count: returns what was counted of all firings, and of the clear ones or None.
-        least: fewest joint firings (all of them).
+        rule: the edge rule.
         work: directory for the files.
         tell: called with (latents whose pairs are done, N).
     """
     done = work / _DONE
     if not done.is_file():
         everything, clear = count()
-        n, co_fired, names = len(everything.firing_count), 0, []
-        for number, (stop, met, columns) in enumerate(_pieces(everything, clear, least)):
+        ways = [everything] if clear is None else [everything, clear]
+        screens = [] if rule.edges == "all" else [_Screen(way, rule) for way in ways]
+        names: list[str] = []
+        kept: list[dict[str, Ints]] = []
+        co_fired = frequent = 0
+
+        def write() -> None:
+            names.append(f"candidates-{len(names):05d}.parquet")
+            write_parquet(work / names[-1], pa.table(_judged(_joined(kept), everything, clear)))
+            kept.clear()
+
+        for stop, met, columns in _pieces(everything, clear, 1 if rule.edges == "all" else rule.min_count):
             co_fired += met
-            names.append(f"candidates-{number:05d}.parquet")
-            write_parquet(work / names[-1], pa.table(_judged(columns, everything, clear)))
-            tell(stop, n)
+            frequent += int((columns["count" if clear is None else "clear_count"] >= rule.min_count).sum())
+            kept.append(_screened(columns, screens))
+            if sum(len(part["a"]) for part in kept) >= PAIRS_AT_ONCE:
+                write()
+            tell(stop, len(everything.firing_count))
+        if kept:
+            write()
         everything.close()
         if clear is not None:
             write_array(work / _CLEAR, clear.firing_count)
             clear.close()
-        write_text(done, json.dumps({"files": names, "co_fired": co_fired}))
+        write_text(done, json.dumps({"files": names, "co_fired": co_fired, "frequent": frequent}))
     found = json.loads(done.read_text(encoding="utf-8"))
     clear_count = np.load(work / _CLEAR) if (work / _CLEAR).is_file() else None
-    return Candidates(tuple(work / name for name in found["files"]), int(found["co_fired"]), clear_count)
+    files = tuple(work / name for name in found["files"])
+    return Candidates(files, int(found["co_fired"]), int(found["frequent"]), clear_count)
+
+
+class _Screen:
+    """Tells which pairs may have joint firings and an effect as the rule asks for, in one way of counting."""
+
+    def __init__(self, counted: Tally, rule: EdgeRule) -> None:
+        self._counted, self._rule = counted, rule
+        self._least = LeastExpected(counted.strata)
+
+    def passes(self, a: Ints, b: Ints, joint: Ints) -> Bools:
+        """Return bool [M]; False is certain, True is not. The pairs are sorted by (a, b)."""
+        size = len(a)
+        often = np.flatnonzero(joint >= self._rule.min_count)
+        a, b, joint = a[often], b[often], joint[often]
+        n_a, n_b = self._counted.firing_count[a], self._counted.firing_count[b]
+        tokens, bound = self._counted.strata.tokens, self._rule.min_log_odds
+
+        def drop(pairs: Ints, least: Floats) -> Bools:
+            return ~may_reach(joint[pairs], least, n_a[pairs], n_b[pairs], tokens, bound)
+
+        passes = np.zeros(size, np.bool_)
+        passes[often[self._least.reaching(a, b, drop)[0]]] = True
+        return passes
+
+
+def _screened(columns: dict[str, Ints], screens: list[_Screen]) -> dict[str, Ints]:
+    """Return the pairs that may pass in one way of counting at least; all where there is no screen."""
+    if not screens:
+        return columns
+    passes = np.zeros(len(columns["a"]), np.bool_)
+    for screen, name in zip(screens, ("count", "clear_count"), strict=False):
+        rest = ~passes
+        passes[rest] = screen.passes(columns["a"][rest], columns["b"][rest], columns[name][rest])
+    return {name: values[passes] for name, values in columns.items()}
 
 
 def _judged(columns: dict[str, Ints], everything: Tally, clear: Tally | None) -> dict[str, npt.NDArray[np.generic]]:

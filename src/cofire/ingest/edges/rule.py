@@ -1,6 +1,8 @@
 """The edge rule: which candidates become edges, and what is told of each.
 
-1. q: Benjamini-Hochberg over all pairs of live latents, those with too few joint firings as p = 1.
+1. q: Benjamini-Hochberg over all pairs of live latents, those with too few joint firings or too small an effect as
+   p = 1, since no p can make edges of them. A p that is put up takes nothing from the bound of the false discovery
+   rate; q of the others can only grow by it.
 2. A pair is kept at count >= min_count, q <= fdr and log_odds >= min_log_odds, judged on the clear firings of those
    latents whose noise floor is known and all firings of the others.
 3. A pair that passes only with all firings is `weak_only`: low activations make it, which may be the model's
@@ -76,14 +78,13 @@ class _Judged:
     z: Floats
     log_odds: Floats
     log_odds_se: Floats
-    frequent: Bools
-    significant: Bools
+    strong: Bools
     passing: Bools
     weak_only: Bools
 
 
 MEASURES = ("expected", "p", "q", "z", "log_odds", "log_odds_se")
-STEPS = ("frequent", "significant", "passing", "weak_only")
+STEPS = ("strong", "passing", "weak_only")
 
 
 def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> KeptEdges:
@@ -118,7 +119,14 @@ def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> Kep
         passing.append((judged.passing | (judged.weak_only & rule.weak))[keep])
         joint.append(columns["count" if found.clear_count is None else "clear_count"][keep])
     table = pa.concat_tables(kept).combine_chunks()
-    figures: Figures = {"pairs_that_co_fired": found.co_fired, **totals, "pairs_kept": table.num_rows}
+    figures: Figures = {
+        "pairs_that_co_fired": found.co_fired,
+        "pairs_frequent": found.frequent,
+        **totals,
+        # A pair that is not strong has a q of 1.
+        "pairs_significant": totals["pairs_passing"],
+        "pairs_kept": table.num_rows,
+    }
     for name, parts in cosines.items():
         values = np.concatenate([np.zeros(0), *parts])
         values = values[np.isfinite(values)]
@@ -129,16 +137,24 @@ def edges_table(found: Candidates, latents: LatentCounts, rule: EdgeRule) -> Kep
 
 
 def _q_values(found: Candidates, latents: LatentCounts, rule: EdgeRule, family: str) -> Floats:
-    """Return q of every candidate in one way of counting."""
+    """Return q of every candidate in one way of counting; 1 of those that are not strong."""
     counts = latents.firing_count if family == "" or found.clear_count is None else found.clear_count
     live = int(np.count_nonzero(counts))
-    if not found.files:
-        return np.zeros(0)
-    # Those with too few joint firings are last, at p = 1, and change no other q.
-    frequent = np.asarray(found.column(f"{family}count")) >= rule.min_count
-    q = np.ones(len(frequent))
-    q[frequent] = benjamini_hochberg(np.asarray(found.column(f"{family}p"))[frequent], live * (live - 1) // 2)
+    parts, strong = [np.zeros(0)], [np.zeros(0, np.bool_)]
+    for file in found.files:
+        read = read_parquet(file, columns=["a", "b", *(f"{family}{name}" for name in ("count", "expected", "p"))])
+        a, b, joint, expected, p = (column.to_numpy() for column in read.columns)
+        log_odds = stratified_log_odds(joint, expected, counts[a], counts[b], latents.tokens)
+        strong.append(_strong(joint, log_odds, rule))
+        parts.append(p[strong[-1]])
+    is_strong = np.concatenate(strong)
+    q = np.ones(len(is_strong))
+    q[is_strong] = benjamini_hochberg(np.concatenate(parts), live * (live - 1) // 2)
     return q
+
+
+def _strong(joint: Ints, log_odds: Floats, rule: EdgeRule) -> Bools:
+    return np.asarray((joint >= rule.min_count) & (log_odds >= rule.min_log_odds), np.bool_)
 
 
 def _judged(columns: dict[str, Array], found: Candidates, latents: LatentCounts, rule: EdgeRule) -> _Judged:
@@ -148,8 +164,7 @@ def _judged(columns: dict[str, Array], found: Candidates, latents: LatentCounts,
     def family(prefix: str, counts: Ints) -> _Judged:
         joint, expected, q = columns[f"{prefix}count"], columns[f"{prefix}expected"], columns[f"{prefix}q"]
         log_odds = stratified_log_odds(joint, expected, counts[a], counts[b], tokens)
-        frequent = joint >= rule.min_count
-        significant = frequent & (q <= rule.fdr)
+        strong = _strong(joint, log_odds, rule)
         return _Judged(
             expected=expected,
             p=columns[f"{prefix}p"],
@@ -157,9 +172,8 @@ def _judged(columns: dict[str, Array], found: Candidates, latents: LatentCounts,
             z=z_score(joint, expected, columns[f"{prefix}variance"]),
             log_odds=log_odds,
             log_odds_se=log_odds_error(joint, counts[a], counts[b], tokens),
-            frequent=frequent,
-            significant=significant,
-            passing=significant & (log_odds >= rule.min_log_odds),
+            strong=strong,
+            passing=strong & (q <= rule.fdr),
             weak_only=np.zeros(len(a), np.bool_),
         )
 

@@ -4,15 +4,19 @@
    then O is a sum of hypergeometric variables with mean E and variance V (`strata.expected_joint`).
 2. p: `poisson_tail` bounds P(O or more) from above, whatever the documents.
 3. q: `benjamini_hochberg` over all pairs that could have been found, not only those that were looked at.
-4. Effect: `stratified_log_odds`, the log odds ratio less the one that the strata explain, and its standard error.
+4. Effect: `stratified_log_odds`, the log odds ratio less the one that the strata explain, and its standard error;
+   `may_reach` says from a bound of E which pairs cannot have so large a one.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from cofire.common.arrays import Floats, Ints
+from cofire.common.arrays import Bools, Floats, Ints
+from cofire.common.compiled import compiled
 
+# How far rounding may put two of eight float64 factors apart, and logarithms of them, many times over.
+ROUNDING = 1e-9
 # From here scipy's gammainc cuts its series short (after 2,000 terms) and falls up to a factor of three below p.
 LARGE = 100_000
 
@@ -109,6 +113,38 @@ def stratified_log_odds(observed: Ints, expected: Floats, n_a: Ints, n_b: Ints, 
     return _log_odds(observed.astype(np.float64), n_a, n_b, tokens) - _log_odds(
         np.clip(expected, least, most), n_a, n_b, tokens
     )
+
+
+def may_reach(observed: Ints, least: Floats, n_a: Ints, n_b: Ints, tokens: int, log_odds: float) -> Bools:
+    """Return which pairs may have `stratified_log_odds` of `log_odds` and more, for E of `least` and more.
+
+    LO(E) grows with E, so what does not reach it at the least E does not at the true one. Logarithms are not taken.
+
+    Args:
+        observed: int64 [M], O <= min(n_a, n_b).
+        least: float64 [M], a lower bound of E.
+        n_a: int64 [M], firings of the lower latent.
+        n_b: int64 [M], firings of the higher latent.
+        tokens: T < 2^33.
+        log_odds: the bound, -100 to 100.
+
+    Returns:
+        bool [M]. False is certain; where the bound of E is sharp, True is too but for a relative 1e-9.
+    """
+    found = np.empty(len(observed), np.bool_)
+    _reaching(observed, least, n_a, n_b, tokens, np.exp(log_odds) * (1 - ROUNDING), found)
+    return found
+
+
+@compiled
+def _reaching(observed: Ints, least: Floats, n_a: Ints, n_b: Ints, tokens: int, ratio: float, found: Bools) -> None:
+    for m in range(len(observed)):
+        joint, a, b = np.float64(observed[m]), np.float64(n_a[m]), np.float64(n_b[m])
+        rest = tokens - a - b
+        e = min(max(least[m], -rest, 0.0), a, b)
+        # Each factor is at least a half, and 2^34 at most.
+        odds = (joint + 0.5) * (rest + joint + 0.5) * (a - e + 0.5) * (b - e + 0.5)
+        found[m] = odds >= ratio * (e + 0.5) * (rest + e + 0.5) * (a - joint + 0.5) * (b - joint + 0.5)
 
 
 def _log_odds(joint: Floats, n_a: Ints, n_b: Ints, tokens: int) -> Floats:

@@ -1,27 +1,27 @@
-"""The two ways of putting activations into bins, and what counts them."""
+"""The two ways of putting activations, all float64, into bins, and what counts them."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-
-from cofire.common.arrays import Floats, Ints, Ints32, Singles
+from cofire.common.arrays import Ints, Ints32, Singles
+from cofire.common.compiled import compiled
 
 BINS = 256
 U_MAX = 4.0
 
 
-def fine_bins(values: Floats, low: Floats, high: Floats) -> Ints:
-    """Return the bin, int64 in 0..255, of each activation between its latent's `low` and `high` (all float64 [nnz])."""
-    width = np.where(high > low, high - low, 1.0)
-    return np.clip((values - low) / width * BINS, 0, BINS - 1).astype(np.int64)
+@compiled
+def fine_bin(value: float, low: float, high: float) -> int:
+    """Return the bin, 0..255, of an activation between its latent's `low` and `high`."""
+    width = high - low if high > low else 1.0
+    return int(min(max((value - low) / width * BINS, 0.0), BINS - 1.0))
 
 
-def aligned_bins(values: Floats, threshold: Floats, mu: Floats) -> tuple[Ints, Floats]:
-    """Return the bin of u, int64 in 0..255 over [0, 4), and u itself, float64, of each activation (float64 [nnz])."""
-    u = (values - threshold) / (mu - threshold)
-    return np.clip(u * (BINS / U_MAX), 0, BINS - 1).astype(np.int64), u
+@compiled
+def aligned_bin(value: float, threshold: float, mu: float) -> int:
+    """Return the bin, 0..255, of u = (a - threshold) / (mu - threshold) over [0, 4), the ends open."""
+    return int(min(max((value - threshold) / (mu - threshold) * (BINS / U_MAX), 0.0), BINS - 1.0))
 
 
 class Histograms(Protocol):

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from cofire.common.arrays import Floats, Ints32
-from cofire.common.hashing import mix, place_hash
+from cofire.common.arrays import Floats, Ints, Ints32, Singles
+from cofire.common.compiled import compiled
+from cofire.common.hashing import mixed
 from cofire.ingest.capture_dir.shard import Shard
 from cofire.ingest.capture_dir.token_bytes import TokenBytes
 from cofire.schema.tables import CONTEXTS
 
 CONTEXTS_PER_LATENT = 10
 WINDOW = 12
-ROWS_AT_ONCE = 1024
 
 
 class ContextSampler:
@@ -33,7 +33,6 @@ class ContextSampler:
             high: float64 [N], largest.
         """
         self.low, self.high = low, high
-        self._width = np.where(high > low, high - low, 1.0)
         slots = CONTEXTS_PER_LATENT * len(low)
         self.priority: Floats = np.full(slots, np.inf)
         self.activation: Floats = np.zeros(slots)
@@ -42,33 +41,9 @@ class ContextSampler:
 
     def add(self, shard: Shard) -> None:
         """Look at every firing of a shard."""
-        # Few rows at a time: what they need stays in the cache, and fewer firings are better than those that are kept.
-        for start in range(0, shard.rows, ROWS_AT_ONCE):
-            self._add(shard, start, min(start + ROWS_AT_ONCE, shard.rows))
-
-    def _add(self, shard: Shard, start: int, stop: int) -> None:
-        entries = slice(shard.indptr[start], shard.indptr[stop])
-        latent = shard.indices[entries].astype(np.int64)
-        values = shard.values[entries].astype(np.float64)
-        per_row = np.diff(shard.indptr[start : stop + 1])
-        document = np.repeat(shard.document[start:stop], per_row)
-        position = np.repeat(shard.position[start:stop], per_row)
-        part = np.clip(
-            (values - self.low[latent]) / self._width[latent] * CONTEXTS_PER_LATENT, 0, CONTEXTS_PER_LATENT - 1
-        ).astype(np.int64)
-        # A latent whose firings are all alike has one slice; call it the top one.
-        part[self.high[latent] == self.low[latent]] = CONTEXTS_PER_LATENT - 1
-        chance = mix(place_hash(document, position) ^ latent.astype(np.uint64)).astype(np.float64) / 2.0**64
-        priority = np.where(part == CONTEXTS_PER_LATENT - 1, -values, chance)
-        slot = latent * CONTEXTS_PER_LATENT + part
-        found = np.flatnonzero(priority < self.priority[slot])
-        order = found[np.lexsort((position[found], document[found], priority[found], slot[found]))]
-        better = order[np.flatnonzero(np.diff(slot[order], prepend=-1))]
-        where = slot[better]
-        self.priority[where] = priority[better]
-        self.activation[where] = values[better]
-        self.document[where] = document[better]
-        self.position[where] = position[better]
+        kept = (self.priority, self.activation, self.document, self.position)
+        rows = (shard.document, shard.position, shard.indptr, shard.indices, shard.values)
+        _choose(*rows, self.low, self.high, *kept)
 
     def table(
         self,
@@ -113,4 +88,40 @@ def context_text(tokens: Ints32, position: int, texts: TokenBytes) -> str:
 def window_around(tokens: Ints32, position: int, texts: TokenBytes) -> tuple[str, str, str]:
     """Return the text before the token at `position`, the token, and the text after it: 12 tokens on either side."""
     start = max(0, position - WINDOW)
-    return texts.around(tokens[start : position + WINDOW + 1], position - start)
+    return texts.around(tokens[start : position + WINDOW + 1].tolist(), position - start)
+
+
+@compiled
+def _choose(
+    document: Ints32,
+    position: Ints32,
+    indptr: Ints,
+    indices: Ints32,
+    values: Singles,
+    low: Floats,
+    high: Floats,
+    priority: Floats,
+    activation: Floats,
+    of_document: Ints32,
+    of_position: Ints32,
+) -> None:
+    """Put the firings that come first into the slots [10 N] of their slices; of equal ones, the first in the text."""
+    top = CONTEXTS_PER_LATENT - 1
+    for row in range(len(document)):
+        place = mixed((np.uint64(document[row]) << np.uint64(32)) ^ np.uint64(position[row]))
+        for k in range(indptr[row], indptr[row + 1]):
+            latent, value = indices[k], np.float64(values[k])
+            part = top
+            # A latent whose firings are all alike has one slice; call it the top one.
+            if high[latent] > low[latent]:
+                share = (value - low[latent]) / (high[latent] - low[latent]) * CONTEXTS_PER_LATENT
+                part = int(min(max(share, 0.0), top))
+            chance = np.float64(mixed(place ^ np.uint64(latent))) / 2.0**64
+            first = -value if part == top else chance
+            slot = np.int64(latent) * CONTEXTS_PER_LATENT + part
+            if first > priority[slot] or (
+                first == priority[slot] and (document[row], position[row]) >= (of_document[slot], of_position[slot])
+            ):
+                continue
+            priority[slot], activation[slot] = first, value
+            of_document[slot], of_position[slot] = document[row], position[row]

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from cofire.common.arrays import Floats, Ints
+from cofire.common.compiled import compiled
 from cofire.ingest.latents.bins import BINS
 
 SMOOTHING = 4.0
@@ -35,33 +35,53 @@ def main_modes(histogram: Ints, low: Floats, high: Floats) -> tuple[Floats, Floa
     """
     smooth = gaussian_filter1d(histogram.astype(np.float64), SMOOTHING, axis=1, mode="reflect")
     modes, begins = np.full(len(histogram), np.nan), low.astype(np.float64)
-    for latent in np.flatnonzero(histogram.sum(axis=1)):
-        found = _highest_clear_mode(smooth[latent], int(histogram[latent].sum()))
-        if found is not None:
-            peak, valley = found
-            width = (high[latent] - low[latent]) / BINS
-            modes[latent] = low[latent] + (peak + 0.5) * width
-            begins[latent] = low[latent] + valley * width
+    peaks, valleys = np.empty(len(histogram), np.int64), np.empty(len(histogram), np.int64)
+    _find(smooth, histogram.sum(axis=1), peaks, valleys)
+    clear = peaks >= 0
+    width = (high[clear] - low[clear]) / BINS
+    modes[clear] = low[clear] + (peaks[clear] + 0.5) * width
+    begins[clear] = low[clear] + valleys[clear] * width
     return modes, begins
 
 
-def _highest_clear_mode(density: Floats, firings: int) -> tuple[int, int] | None:
-    """Return the bins of the highest clear mode, and of the valley on its left, of one smoothed histogram [256]."""
-    # A zero on the right makes a mode at the largest activation a peak; on the left the threshold cuts the density.
-    peaks = find_peaks(np.append(density, 0.0))[0]
+@compiled
+def _find(smooth: Floats, firings: Ints, peaks: Ints, valleys: Ints) -> None:
+    """Fill in the highest clear mode of each latent and the valley on its left; -1 where it has none."""
+    for latent in range(len(smooth)):
+        peaks[latent], valleys[latent] = _highest_clear_mode(smooth[latent], firings[latent])
+
+
+@compiled
+def _highest_clear_mode(density: Floats, firings: int) -> tuple[int, int]:
+    """Return the bins of the highest clear mode, and of the valley on its left, of one smoothed histogram [256].
+
+    Both are -1 where there is none.
+    """
     # A Gaussian of s bins averages about 2 s sqrt(pi) of them: the count that one smoothed value stands for.
     window = 2 * SMOOTHING * np.sqrt(np.pi)
-    for peak in peaks[::-1]:
-        if peak < 2 * SMOOTHING:
-            return None
-        higher_left = np.flatnonzero(density[:peak] > density[peak])
-        start = int(higher_left[-1]) if len(higher_left) else 0
-        valley = start + int(np.argmin(density[start : peak + 1]))
-        higher_right = np.flatnonzero(density[peak:] > density[peak])
-        stop = peak + int(higher_right[0]) if len(higher_right) else BINS
-        mass = density[valley:stop].sum() / firings
-        top, bottom = density[peak] * window, density[valley] * window
-        clear = bottom <= MAX_VALLEY * top and top - bottom >= MIN_Z * np.sqrt(top + bottom)
-        if mass >= MIN_MASS and clear:
-            return int(peak), valley
-    return None
+    # A mode at the largest activation is one too: beyond it nothing fires. The threshold on the left cuts the density.
+    end = after = BINS
+    while end > 0:
+        # Bins of one value count as one, at its middle.
+        start = end - 1
+        while start > 0 and density[start - 1] == density[end - 1]:
+            start -= 1
+        falls = density[end - 1] > (density[after] if after < BINS else 0.0)
+        rises = start > 0 and density[start - 1] < density[start]
+        peak = (start + end - 1) // 2
+        if falls and rises:
+            if peak < 2 * SMOOTHING:
+                return -1, -1
+            left, right = peak, peak
+            while left > 0 and density[left] <= density[peak]:
+                left -= 1
+            while right < BINS and density[right] <= density[peak]:
+                right += 1
+            valley = left + int(np.argmin(density[left : peak + 1]))
+            mass = density[valley:right].sum() / firings
+            top, bottom = density[peak] * window, density[valley] * window
+            clear = bottom <= MAX_VALLEY * top and top - bottom >= MIN_Z * np.sqrt(top + bottom)
+            if mass >= MIN_MASS and clear:
+                return peak, valley
+        end = after = start
+    return -1, -1

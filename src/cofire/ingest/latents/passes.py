@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from cofire.common.arrays import Array, Bools, Floats, Ints
+from cofire.common.arrays import Array, Bools, Floats, Ints, Ints32, Singles
+from cofire.common.compiled import compiled
 from cofire.common.files import AGAIN
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
@@ -75,14 +76,30 @@ def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> FirstPass:
     for shard in shards:
         if len(shard.indices) and (shard.indices.min() < 0 or shard.indices.max() >= n):
             raise CaptureError(f"capture {capture.path} has a latent outside 0..{n - 1}; {AGAIN}")
-        values = shard.values.astype(np.float64)
-        firing_count += np.bincount(shard.indices, minlength=n)
-        total += np.bincount(shard.indices, weights=values, minlength=n)
-        np.minimum.at(low, shard.indices, values)
-        np.maximum.at(high, shard.indices, values)
+        # A shard's sum by itself first: so it has been added up since the first version.
+        of_shard = np.zeros(n)
+        _add_first(shard.indices, shard.values, firing_count, of_shard, low, high)
+        total += of_shard
     with np.errstate(invalid="ignore"):
         mean = total / firing_count
     return FirstPass(threshold_of(capture), firing_count, mean, low, high)
+
+
+@compiled
+def _add_first(indices: Ints32, values: Singles, firings: Ints, total: Floats, low: Floats, high: Floats) -> None:
+    for k in range(len(indices)):
+        latent, value = indices[k], np.float64(values[k])
+        firings[latent] += 1
+        total[latent] += value
+        low[latent] = min(low[latent], value)
+        high[latent] = max(high[latent], value)
+
+
+@compiled
+def _add_squares(indices: Ints32, values: Singles, mean: Floats, squares: Floats) -> None:
+    for k in range(len(indices)):
+        off = np.float64(values[k]) - mean[indices[k]]
+        squares[indices[k]] += off * off
 
 
 def threshold_of(capture: CaptureDir) -> Floats:
@@ -104,9 +121,10 @@ def second_pass(capture: CaptureDir, first: FirstPass, shards: Iterable[Shard], 
     squares = np.zeros(n)
     fine = fine_histograms(threshold, first.high, device)
     for shard in shards:
-        at, values = shard.indices, shard.values.astype(np.float64)
-        squares += np.bincount(at, weights=(values - first.mean[at]) ** 2, minlength=n)
-        fine.add(at, shard.values)
+        of_shard = np.zeros(n)
+        _add_squares(shard.indices, shard.values, first.mean, of_shard)
+        squares += of_shard
+        fine.add(shard.indices, shard.values)
     with np.errstate(invalid="ignore"):
         std = np.sqrt(squares / first.firing_count)
     modes, main_low = main_modes(fine.counts(), threshold, first.high)

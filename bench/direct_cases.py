@@ -1,11 +1,11 @@
 """Direct edges against the planted cases of `indirect_world`: what is kept of direct and of indirect pairs.
 
-    python bench/direct_cases.py [--seeds test|dev] [--by count|oracle] [--half cells|sums] [--write]
+    python bench/direct_cases.py [--seeds test|dev] [--by count|oracle] [--write]
 
 Each world goes through `cofire count` with its defaults. What is direct is read off its table, or worked out anew for
 its edges from the definition by tests/support/direct_oracle.py, which tries every common neighbour; with `count` both
-are done and compared on the first seed. --half (with the oracle) says where half a firing is added. --write puts the
-table of these seeds into docs/validation.md, between its markers.
+are done and compared on the first seed. --write puts the table of these seeds into docs/validation.md, between its
+markers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "validation.md"
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from direct_oracle import Half, direct_edges, matrix_of  # noqa: E402 - the tests' own, to be held against
+from direct_oracle import direct_edges, matrix_of  # noqa: E402 - the tests' own, to be held against
 
 
 class Told(NamedTuple):
@@ -45,7 +45,7 @@ class Told(NamedTuple):
     direct: Array
 
 
-def counted(world: IndirectWorld, seed: int, by: str, half: Half) -> Told:
+def counted(world: IndirectWorld, seed: int, by: str) -> Told:
     """Return the edges of a count; of which nothing is said (direct null) are left out."""
     names = ["a", "b", "log_odds", "log_odds_se", *(["direct"] if by == "count" else [])]
     with tempfile.TemporaryDirectory() as scratch:
@@ -56,10 +56,10 @@ def counted(world: IndirectWorld, seed: int, by: str, half: Half) -> Told:
         table = table.filter(table.column("direct").is_valid())
         return Told(*(table.column(name).to_numpy() for name in names))
     edges = Told(*(table.column(name).to_numpy() for name in names), direct=np.ones(table.num_rows, np.bool_))
-    return edges._replace(direct=by_definition(world, edges, half))
+    return edges._replace(direct=by_definition(world, edges))
 
 
-def by_definition(world: IndirectWorld, edges: Told, half: Half = "cells") -> Array:
+def by_definition(world: IndirectWorld, edges: Told) -> Array:
     """Return which edges are direct, component by component of their graph; bool [M]."""
     n, direct = world.n_latents, np.ones(len(edges.a), np.bool_)
     graph = sp.coo_array((np.ones(len(edges.a)), (edges.a, edges.b)), shape=(n, n))
@@ -69,7 +69,7 @@ def by_definition(world: IndirectWorld, edges: Told, half: Half = "cells") -> Ar
         latents = np.union1d(edges.a[rows], edges.b[rows]).astype(np.int64)
         a, b = np.searchsorted(latents, edges.a[rows]), np.searchsorted(latents, edges.b[rows])
         fires = matrix_of(world.indptr, world.indices, latents)
-        direct[rows] = direct_edges(fires, a, b, edges.log_odds[rows], edges.error[rows], half=half).direct
+        direct[rows] = direct_edges(fires, a, b, edges.log_odds[rows], edges.error[rows]).direct
     return direct
 
 
@@ -102,16 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=inspect.cleandoc(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", choices=("test", "dev"), default="dev", help="dev to look, test to report")
     parser.add_argument("--by", choices=("count", "oracle"), default="count")
-    parser.add_argument("--half", choices=("cells", "sums"), default="cells", help="where half a firing is added")
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)}")
     given = parser.parse_args()
-    if given.half == "sums" and (given.by == "count" or given.write):
-        parser.error("--half sums is for --by oracle, and not for the page")
     found: list[Kept] = []
     seeds = TEST_SEEDS if given.seeds == "test" else DEV_SEEDS[: len(TEST_SEEDS)]
     for seed in seeds:
         world = indirect_world(seed)
-        told = counted(world, seed, given.by, given.half)
+        told = counted(world, seed, given.by)
         found += kept_by_case(world.cases, told.a, told.b, told.direct)
         inside = np.zeros((world.n_latents, 2), np.int64)
         for number, case in enumerate(world.cases):

@@ -4,27 +4,21 @@ Every common neighbour is tried, every joint firing is read off a matrix of trut
 
 1. Only edges that were kept and are judged come in; h must have an edge to both ends.
 2. Twins, two latents that fire together on .8 and more of the firings of each, never explain each other's edges.
-3. MH_h, the log odds ratio of a and b within the strata h on and h off, pooled (Mantel and Haenszel 1959), with half a
-   firing added to each of the eight cells; its variance by Robins, Breslow and Greenland (1986).
+3. MH_h, the log odds ratio of a and b within the strata h on and h off and a third of one token in each cell, pooled
+   (Mantel and Haenszel 1959); its variance by Robins, Breslow and Greenland (1986).
 4. direct_log_odds is the least of the marginal log odds and of all MH_h.
 5. Edges are visited from the weakest; one goes when some MH_h lies below the bound whose two edges still stand.
-
-On request half a firing is added to each of the two sums of 3 instead, to see what this changes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from cofire.common.arrays import Bools, Floats, Ints, Ints32
 
 TWIN = 0.8
-
-Half = Literal["cells", "sums"]
-"""Where half a firing is added: to each cell (the definition), or to sum X U / t and to sum A B / t."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +49,16 @@ def matrix_of(indptr: Ints, indices: Ints32, latents: Ints) -> Bools:
     return fires
 
 
-def mantel_haenszel(a: Bools, b: Bools, h: Bools, half: Half = "cells") -> tuple[float, float]:
-    """Return the pooled log odds ratio of two latents given a third and its standard error, from bool [T] each.
-
-    With `half` "sums" the error is not worked out: NaN.
-    """
-    strata, more = [], 0.5 if half == "cells" else 0.0
+def mantel_haenszel(a: Bools, b: Bools, h: Bools) -> tuple[float, float]:
+    """Return the pooled log odds ratio of two latents given a third and its standard error, from bool [T] each."""
+    strata = [(1, 1, 1, 1)]
     for stratum in (h, ~h):
-        both = np.count_nonzero(a & b & stratum) + more
-        only_a = np.count_nonzero(a & ~b & stratum) + more
-        only_b = np.count_nonzero(~a & b & stratum) + more
-        neither = np.count_nonzero(~a & ~b & stratum) + more
-        strata.append((both, only_a, only_b, neither, both + only_a + only_b + neither))
-    x, only_a, only_b, u, t = np.array(strata).T
-    if half == "sums":
-        return float(np.log(((x * u / t).sum() + 0.5) / ((only_a * only_b / t).sum() + 0.5))), float("nan")
+        if stratum.any():
+            both, only_a = np.count_nonzero(a & b & stratum), np.count_nonzero(a & ~b & stratum)
+            only_b, neither = np.count_nonzero(~a & b & stratum), np.count_nonzero(~a & ~b & stratum)
+            strata.append((both, only_a, only_b, neither))
+    x, only_a, only_b, u = np.array(strata, np.float64).T
+    t = x + only_a + only_b + u
     with_odds, against = x * u / t, only_a * only_b / t
     p, q = (x + u) / t, (only_a + only_b) / t
     r, s = with_odds.sum(), against.sum()
@@ -81,9 +70,7 @@ def mantel_haenszel(a: Bools, b: Bools, h: Bools, half: Half = "cells") -> tuple
     return float(np.log(r / s)), float(np.sqrt(variance))
 
 
-def direct_edges(
-    fires: Bools, a: Ints, b: Ints, log_odds: Floats, error: Floats, *, bound: float = 1.0, half: Half = "cells"
-) -> DirectEdges:
+def direct_edges(fires: Bools, a: Ints, b: Ints, log_odds: Floats, error: Floats, *, bound: float = 1.0) -> DirectEdges:
     """Return which edges are direct.
 
     Args:
@@ -93,7 +80,6 @@ def direct_edges(
         log_odds: float64 [M], the marginal log odds.
         error: float64 [M], their standard errors.
         bound: an edge below it goes.
-        half: where half a firing is added.
     """
     n = fires.shape[1]
     of_latent = np.ascontiguousarray(fires.T)
@@ -111,7 +97,7 @@ def direct_edges(
     given: list[dict[int, tuple[float, float]]] = []
     for i, j in edge:
         common = [h for h in sorted(near[i] & near[j]) if not {_pair(i, h), _pair(j, h)} & twins]
-        given.append({h: mantel_haenszel(of_latent[i], of_latent[j], of_latent[h], half) for h in common})
+        given.append({h: mantel_haenszel(of_latent[i], of_latent[j], of_latent[h]) for h in common})
     least, error = log_odds.astype(np.float64), error.astype(np.float64)
     for k, found in enumerate(given):
         for value, its_error in found.values():

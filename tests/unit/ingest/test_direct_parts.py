@@ -132,15 +132,15 @@ def test_mantel_haenszel_by_hand() -> None:
     counts = TripleCounts(
         *(np.array([value]) for value in (4 + 2 + 2 + 6, 4 + 1 + 2 + 8, 10, 4 + 2, 4 + 2, 4 + 1, 4)), tokens=100
     )
-    assert [cells[:, 0].tolist() for cells in counts.cells()] == [[4.5, 2.5], [2.5, 6.5], [1.5, 8.5], [3.5, 74.5]]
-    agree, differ = 4.5 * 3.5 / 12 + 2.5 * 74.5 / 92, 2.5 * 1.5 / 12 + 6.5 * 8.5 / 92
+    assert [cells[:, 0].tolist() for cells in counts.cells()] == [[4, 2, 1], [2, 6, 1], [1, 8, 1], [3, 74, 1]]
+    agree, differ = 4 * 3 / 10 + 2 * 74 / 90 + 1 / 4, 2 * 1 / 10 + 6 * 8 / 90 + 1 / 4
     assert mantel_haenszel(counts)[0] == pytest.approx(log(agree / differ), rel=1e-14)
     # As statsmodels' StratifiedTable.logodds_pooled_se has it: with (a + d)/n, (b + c)/n, ad/n and bc/n of each table.
     apd, bpc, ad, bc = (
-        [8 / 12, 77 / 92],
-        [4 / 12, 15 / 92],
-        [4.5 * 3.5 / 12, 2.5 * 74.5 / 92],
-        [2.5 * 1.5 / 12, 6.5 * 8.5 / 92],
+        [7 / 10, 76 / 90, 1 / 2],
+        [3 / 10, 14 / 90, 1 / 2],
+        [4 * 3 / 10, 2 * 74 / 90, 1 / 4],
+        [2 * 1 / 10, 6 * 8 / 90, 1 / 4],
     )
     variance = (
         np.dot(apd, ad) / agree**2
@@ -148,6 +148,19 @@ def test_mantel_haenszel_by_hand() -> None:
         + np.dot(bpc, bc) / differ**2
     )
     assert mantel_haenszel_error(counts)[0] == pytest.approx(sqrt(variance / 2), rel=1e-14)
+
+
+def test_without_a_token_in_a_stratum_or_in_all_there_is_nothing_to_tell() -> None:
+    # h on all of 20 tokens, or on none: the other stratum is empty.
+    for h, part in ((20, 1), (0, 0)):
+        values = (10, 8, h, 5, 10 * part, 8 * part, 5 * part)
+        counts = TripleCounts(*(np.array([value]) for value in values), tokens=20)
+        agree, differ = 5 * 7 / 20 + 1 / 4, 5 * 3 / 20 + 1 / 4
+        assert mantel_haenszel(counts)[0] == pytest.approx(log(agree / differ), rel=1e-14)
+        assert np.isfinite(mantel_haenszel_error(counts)[0])
+    # i is on whenever h is, and the rest never with j: no stratum says anything, and the log odds are 0.
+    counts = TripleCounts(*(np.array([value]) for value in (10, 4, 10, 4, 10, 4, 4)), tokens=100)
+    assert mantel_haenszel(counts)[0] == 0.0
 
 
 def test_the_error_is_how_far_the_estimate_is_off() -> None:
@@ -173,13 +186,13 @@ def test_the_error_is_how_far_the_estimate_is_off() -> None:
 
 
 def test_an_h_that_tells_nothing_leaves_the_log_odds() -> None:
-    # h fires on half of the tokens, whatever i and j do: both strata are alike, and the halves weigh little.
+    # h fires on half of the tokens, whatever i and j do: both strata are alike, and the third weighs little.
     x, a, b, u = 30_000, 50_000, 40_000, 900_000
     counts = TripleCounts(
         *(np.array([v]) for v in (x + a, x + b, (x + a + b + u) // 2, x, (x + a) // 2, (x + b) // 2, x // 2)),
         tokens=x + a + b + u,
     )
-    assert mantel_haenszel(counts)[0] == pytest.approx(log(x * u / (a * b)), abs=1e-4)
+    assert mantel_haenszel(counts)[0] == pytest.approx(log(x * u / (a * b)), abs=2e-4)
     assert mantel_haenszel_error(counts)[0] == pytest.approx(sqrt(1 / x + 1 / a + 1 / b + 1 / u), rel=1e-2)
 
 

@@ -33,20 +33,17 @@ def marginal(fires: Bools, a: Array, b: Array) -> Array:
 
 
 def test_the_pooled_log_odds_and_its_error_by_hand() -> None:
-    # h (latent 2) on: 2 of each cell, so 2.5, of 10; off: 0, 1, 1, 16, so .5, 1.5, 1.5, 16.5, of 20.
+    # h (latent 2) on: 2 of each cell, of 8; off: 0, 1, 1, 16, of 18; and one of each cell, of 4.
     fires = tokens({(0, 1, 2): 2, (0, 2): 2, (1, 2): 2, (2,): 2, (0,): 1, (1,): 1, (): 16}, 3)
     value, error = mantel_haenszel(*fires.T)
-    r, s = (0.625, 0.4125), (0.625, 0.1125)
-    assert value == pytest.approx(np.log(1.0375 / 0.7375))
-    p, q = (0.5, 0.85), (0.5, 0.15)
+    r, s = (1 / 2, 0.0, 1 / 4), (1 / 2, 1 / 18, 1 / 4)
+    of_r, of_s = 3 / 4, 3 / 4 + 1 / 18
+    assert value == pytest.approx(np.log(of_r / of_s))
+    p, q = (1 / 2, 16 / 18, 1 / 2), (1 / 2, 2 / 18, 1 / 2)
     variance = (
-        (p[0] * r[0] + p[1] * r[1]) / (2 * 1.0375**2)
-        + (p[0] * s[0] + q[0] * r[0] + p[1] * s[1] + q[1] * r[1]) / (2 * 1.0375 * 0.7375)
-        + (q[0] * s[0] + q[1] * s[1]) / (2 * 0.7375**2)
+        np.dot(p, r) / (2 * of_r**2) + (np.dot(p, s) + np.dot(q, r)) / (2 * of_r * of_s) + np.dot(q, s) / (2 * of_s**2)
     )
     assert error == pytest.approx(np.sqrt(variance))
-    # Half a firing in the sums: 2 2 / 8 either way on h; 0 and 1 / 18 off.
-    assert mantel_haenszel(*fires.T, half="sums")[0] == pytest.approx(np.log(1.0 / (1.0 + 1 / 18)))
     # Of two latents it does not matter which comes first.
     assert mantel_haenszel(fires[:, 1], fires[:, 0], fires[:, 2]) == (value, error)
 
@@ -59,8 +56,8 @@ def test_a_middle_explains_its_two_neighbours() -> None:
     found = direct_edges(fires, a, b, log_odds, np.full(3, 0.1))
     assert found.direct.tolist() == [True, False, True]
     assert found.explained_by.tolist() == [-1, 1, -1]
-    # On 1: 20.5^2 / 82 either way. Off: .5 * 900.5 and 10.5^2, of 922.
-    by_hand = np.log((20.5**2 / 82 + 0.5 * 900.5 / 922) / (20.5**2 / 82 + 10.5**2 / 922))
+    # On 1: 20^2 / 80 either way. Off: 0, and 10^2 of 920. And 1 / 4 either way.
+    by_hand = np.log((5 + 1 / 4) / (5 + 10**2 / 920 + 1 / 4))
     assert found.log_odds[1] == pytest.approx(by_hand)
     assert found.error[1] != 0.1
     assert (found.log_odds <= log_odds).all()
@@ -125,10 +122,10 @@ def test_pairs_that_meet_on_tokens_of_their_own_stay() -> None:
     fires = tokens({(0, 1): 400, (0, 2): 400, (1, 2): 400, (0,): 1000, (1,): 1000, (2,): 1000, (): 60_000}, 3)
     a, b = edges((0, 1), (0, 2), (1, 2))
     found = direct_edges(fires, a, b, marginal(fires, a, b), np.ones(3))
-    # By symmetry the same for all. On h: .5 and 1,000.5 against 400.5 and 400.5, of 1,802; off: 400.5 and 60,000.5
-    # against 1,000.5 and 1,000.5, of 62,402.
-    r = 0.5 * 1000.5 / 1802 + 400.5 * 60_000.5 / 62_402
-    s = 400.5**2 / 1802 + 1000.5**2 / 62_402
+    # By symmetry the same for all. On h: 0 and 1,000 against 400 and 400, of 1,800; off: 400 and 60,000 against 1,000
+    # and 1,000, of 62,400.
+    r = 400 * 60_000 / 62_400 + 1 / 4
+    s = 400**2 / 1800 + 1000**2 / 62_400 + 1 / 4
     np.testing.assert_allclose(found.log_odds, np.log(r / s))
     assert np.log(r / s) > 1.2
     assert found.direct.all()

@@ -67,7 +67,9 @@ def analyze(
         with stages(capture.uid) as progress:
             done = analyze_capture(capture, settings_of_analyses(capture, settings), only=names, progress=progress)
         infos = table_infos(capture)
-        clusters, stars = (infos[name].figures if name in infos else {} for name in ("clusters", "stars"))
+        # What was made from other edges, and was not asked for now, is not told of.
+        of_these = {name for name in infos if infos[name].settings.get("edges") == infos["edges"].sha256}
+        clusters, stars = (infos[name].figures if name in of_these else {} for name in ("clusters", "stars"))
         found = (
             [f"{clusters['clusters']:,} clusters of {clusters['latents_in_clusters']:,} latents"] if clusters else []
         )
@@ -79,7 +81,10 @@ def analyze(
                 f"between runs {clusters['plateau_ami']:.2f}); see docs/clusters.md"
             )
         if stars.get("direct_edges") == 0:
-            notice(f"{capture.uid}: no edge is said to be direct, so there are no exclusive stars; see docs/stars.md")
+            notice(
+                f"{capture.uid}: no edge is said to be direct, so there are no exclusive stars; "
+                "an earlier cofire's tables have to be counted again with `cofire count` (docs/stars.md)"
+            )
     if across:
         _structure_function(opened, settings.of(ClusterSettings).seed, out)
 

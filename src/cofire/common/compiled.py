@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,8 +22,21 @@ from numba.extending import intrinsic
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+@cache
+def _sources() -> str:
+    """Return a hash of those of cofire's files that compile something.
+
+    Compiled code holds what it calls from other files, and numba itself looks at the caller's file alone.
+    """
+    texts = (file.read_bytes() for file in sorted(Path(__file__).parents[1].rglob("*.py")))
+    return hashlib.sha256(b"".join(text for text in texts if b"compiled" in text)).hexdigest()
+
+
 class _Cache(FunctionCache):
     """Keeps what was compiled where that can be kept; a disk that is full stops no count."""
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (*super()._index_key(sig, codegen), _sources())  # type: ignore[no-untyped-call]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with suppress(OSError):

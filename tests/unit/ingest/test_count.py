@@ -8,6 +8,8 @@ from math import log
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from builders import arrays_of, make_capture, random_arrays
@@ -197,8 +199,6 @@ def test_a_pass_that_died_is_taken_up_again(tmp_path: Path) -> None:
 
 
 def test_tables_have_just_their_declared_columns(tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
     capture = make_capture(tmp_path, random_arrays(5))
     count(capture, CountSettings(edges="all"))
     for table in (LATENTS, EDGES, TOKENS, CONTEXTS, CONDITIONALS):
@@ -209,6 +209,21 @@ def test_tables_have_just_their_declared_columns(tmp_path: Path) -> None:
             assert column.nullable or values.null_count == 0
             if column.type == "float64":
                 assert np.isfinite([v for v in values.to_pylist() if v is not None]).all()
+
+
+def test_an_activation_that_is_not_finite_is_told(tmp_path: Path) -> None:
+    """Compiled code would put it into a bin that is not there."""
+    capture = make_capture(tmp_path, random_arrays(1))
+    file = capture.path / capture.manifest.shards[0].file
+    shard = pq.read_table(file)
+    place = shard.schema.get_field_index("values")
+    values = shard.column("values").combine_chunks()
+    flat = values.values.to_numpy().copy()
+    flat[3] = np.nan
+    odd = pa.ListArray.from_arrays(values.offsets, pa.array(flat), type=values.type)
+    pq.write_table(shard.set_column(place, shard.schema.field(place), odd), file)
+    with pytest.raises(CaptureError, match="has an activation that is not finite"):
+        count(capture)
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:

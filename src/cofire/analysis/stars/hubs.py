@@ -34,6 +34,9 @@ LEAST_JOINT = 8
 
 LEAST_SPOKES = 4
 
+SPARE = 8
+"""Joint firings for which there is room beyond those of the tables, where clear firings are worked out again."""
+
 
 @dataclass(frozen=True)
 class Candidates:

@@ -15,7 +15,7 @@ with spokes is that the spokes avoid each other on the hub's own tokens.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from cofire.analysis.activations.full_strength import known_latents
 from cofire.analysis.stars.clear_shards import ClearShards
 from cofire.analysis.stars.from_tables import star_candidates
-from cofire.analysis.stars.hubs import Candidates, blocks, gathered
+from cofire.analysis.stars.hubs import SPARE, Candidates, blocks, gathered
 from cofire.analysis.stars.kernels import COVERED, EXPECTED, FACTS, NO_STAR, ON_ONE, STATISTIC, TOGETHER
 from cofire.analysis.stars.pooled import pooled_p
 from cofire.analysis.stars.search import Found, search_stars
@@ -78,10 +78,10 @@ def exclusive_stars(
     tokens of a document. What comes in runs, or keeps to the first token of a sentence, is not explained away: two
     latents that never fire at the same *place* avoid each other too.
 
-    Cost: a pass over the shards for every `memory` bytes of joint firings, with what `clear_values` costs the first
-    time; then see `search_stars`. Memory: `memory`, or one hub's tokens where these are more; one shard twice; some
-    170 bytes a direct edge while hubs are listed, 8 `shuffles` bytes a hub; and for each hub that is looked at 12 bytes
-    a token, and an eighth of one for each of its spokes.
+    Cost: a pass over the shards for every `memory` bytes of joint firings; where some firings are not clear one more,
+    with what `clear_values` costs; then see `search_stars`. Memory: `memory`, or one hub's tokens where these are more;
+    one shard twice; some 170 bytes a direct edge while hubs are listed, 8 `shuffles` bytes a hub; and for each hub that
+    is looked at 12 bytes a token, and an eighth of one for each of its spokes.
 
     Args:
         capture: a capture that stores its activations.
@@ -109,8 +109,12 @@ def exclusive_stars(
         raise InputError(f"shuffles {shuffles}: p and q need 20 and more")
     firings = known_latents(capture, latents).firings
     found = star_candidates(edges, twins, firings, capture.manifest.rows)
+    clear = ClearShards(capture, latents, work / "clear")
+    again = len(found.hub) > 0 and clear.worked_out
+    if again:
+        found = replace(found, room=found.room + SPARE)
     cut = list(blocks(found, memory))
-    total = len(capture.manifest.shards) * len(cut) + len(found.hub)
+    total = len(capture.manifest.shards) * (len(cut) + again) + len(found.hub)
     done = 0
 
     def tell(more: int) -> None:
@@ -119,7 +123,8 @@ def exclusive_stars(
         if progress is not None:
             progress(done, total)
 
-    clear = ClearShards(capture, latents, work / "clear")
+    if again:
+        found = replace(found, firings=clear.firings(tell)[found.hub])
     parts = []
     for start, stop in cut:
         path = work / f"hubs-{start}-{stop}.npz"

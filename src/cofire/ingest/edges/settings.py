@@ -28,7 +28,10 @@ class EdgeRule:
     denoise: bool = setting(True, "judge clear firings less the interference of other latents")
     direct: bool = setting(True, "tell which edges no third latent explains")
     direct_bound: float = setting(
-        1.0, "log odds given a third latent below which it explains an edge, natural log", ge=-100, le=100
+        1.0,
+        "a third latent explains an edge whose log odds given it are below this, natural log; not above --min-log-odds",
+        ge=-100,
+        le=100,
     )
 
     @property

@@ -20,7 +20,7 @@ def fine_bin(value: float, low: float, high: float) -> int:
 
 @compiled
 def aligned_bin(value: float, threshold: float, mu: float) -> int:
-    """Return the bin, 0..255, of u = (a - threshold) / (mu - threshold) over [0, 4), the ends open."""
+    """Return the bin, 0..255, of u = (a - threshold) / (mu - threshold) over [0, 4), the ends open; mu > threshold."""
     return int(min(max((value - threshold) / (mu - threshold) * (BINS / U_MAX), 0.0), BINS - 1.0))
 
 

@@ -67,7 +67,7 @@ def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> FirstPass:
     """Look at every firing once.
 
     Raises:
-        CaptureError: a shard names a latent that the SAE does not have.
+        CaptureError: a shard names a latent that the SAE does not have, or an activation is not finite.
     """
     n = capture.manifest.n_latents
     firing_count = np.zeros(n, np.int64)
@@ -76,6 +76,9 @@ def first_pass(capture: CaptureDir, shards: Iterable[Shard]) -> FirstPass:
     for shard in shards:
         if len(shard.indices) and (shard.indices.min() < 0 or shard.indices.max() >= n):
             raise CaptureError(f"capture {capture.path} has a latent outside 0..{n - 1}; {AGAIN}")
+        # Compiled code puts values into bins unchecked.
+        if not np.isfinite(shard.values).all():
+            raise CaptureError(f"capture {capture.path} has an activation that is not finite; {AGAIN}")
         # A shard's sum by itself first: so it has been added up since the first version.
         of_shard = np.zeros(n)
         _add_first(shard.indices, shard.values, firing_count, of_shard, low, high)

@@ -109,7 +109,7 @@ def test_a_setting_is_declared_once() -> None:
 def test_every_setting_can_be_given_in_every_way(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By flag, by environment, in the file: the same value comes out, and another one than the default."""
     declared = all_settings()[name]
-    value = {"resolution": 0.5, "memory": "1GiB", "fdr": 0.5, "address": "auto", "timeout": 3.5}.get(name, "9")
+    value = {"resolution": 0.5, "memory": "1GiB", "fdr": 0.5, "address": "auto", "timeout": 3.5}.get(name, "29")
     if declared.type is bool:
         value = not declared.default
     elif get_origin(declared.type) is Literal:

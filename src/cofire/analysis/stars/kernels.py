@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cofire.common.arrays import Bools, Floats, Ints, Ints32
 from cofire.common.compiled import compiled, ones
+from cofire.common.hashing import mixed
 
 Words = npt.NDArray[np.uint64]
 
@@ -21,7 +22,7 @@ NO_STAR = -np.inf
 SPOKES, TOGETHER, EXPECTED, GIVEN_DOCUMENTS, VARIANCE, COVERED, ON_ONE, STATISTIC = range(8)
 FACTS = 8
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+_STEP = np.uint64(0x9E3779B97F4A7C15)  # that of splitmix64, of which `mixed` gives a draw
 
 
 @compiled
@@ -74,14 +75,6 @@ def gather(
 
 
 @compiled
-def _scrambled(x: np.uint64) -> np.uint64:
-    """Scramble 64 bits (splitmix64's finaliser: Steele, Lea and Flood 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@compiled
 def shuffled(joint: Ints32, run: Ints32, run_first: Ints, state: np.uint64, bits: Words) -> None:
     """Set as many bits as `joint` has positions in each run, drawn without replacement (Floyd: Bentley 1987).
 
@@ -95,8 +88,8 @@ def shuffled(joint: Ints32, run: Ints32, run_first: Ints, state: np.uint64, bits
         while stop < len(joint) and joint[stop] < high:
             stop += 1
         for last in range(high - low - (stop - at), high - low):
+            drawn = ((mixed(state) >> np.uint64(32)) * np.uint64(last + 1)) >> np.uint64(32)
             state += _STEP
-            drawn = ((_scrambled(state) >> np.uint64(32)) * np.uint64(last + 1)) >> np.uint64(32)
             to = low + np.int64(drawn)
             if bits[to >> 6] >> np.uint64(to & 63) & np.uint64(1):
                 to = low + last
@@ -153,7 +146,7 @@ def _star(
         bits = rows[spokes]
         bits[:] = np.uint64(0)
         if shuffle:
-            shuffled(mine, run, run_first, _scrambled(seed + _STEP * np.uint64(k + 1)), bits)
+            shuffled(mine, run, run_first, mixed(seed + _STEP * np.uint64(k)), bits)
         else:
             for to in mine:
                 bits[to >> 6] |= np.uint64(1) << np.uint64(to & 63)
@@ -286,7 +279,7 @@ def stars(
         rows = np.empty((m, (n + 63) >> 6), np.uint64)
         sums = np.empty((4, runs))
         drawn = np.empty(FACTS)
-        own = _scrambled(seed + _STEP * np.uint64(hub[h] + 1))
+        own = mixed(seed + _STEP * np.uint64(hub[h]))
         for shuffle in range(-1, null.shape[1]):
             told = facts[h] if shuffle < 0 else drawn
             _star(
@@ -299,7 +292,7 @@ def stars(
                 apart_first,
                 apart,
                 shuffle >= 0,
-                _scrambled(own + _STEP * np.uint64(shuffle + 2)),
+                mixed(own + _STEP * np.uint64(shuffle + 1)),
                 least_joint,
                 least,
                 allowance,

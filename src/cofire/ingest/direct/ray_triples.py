@@ -17,7 +17,7 @@ from cofire.common.files import sha256_of
 from cofire.errors import CaptureError
 from cofire.ingest.capture_dir.directory import CaptureDir
 from cofire.ingest.capture_dir.layout import MANIFEST
-from cofire.ingest.direct.triples import TripleCounter, Triples, firings_of
+from cofire.ingest.direct.triples import Triples, count_triples
 from cofire.ingest.noise.clear import ClearFirings
 from cofire.ingest.pairs.ray_cluster import RETRIES, cluster
 from cofire.ingest.pairs.ray_engine import (
@@ -102,10 +102,8 @@ def count_range(walk: Walk, triples: Triples, start: int, stop: int) -> tuple[in
         CaptureError: this node does not see the capture, or it is damaged.
     """
     try:
-        capture, counter = open_here(walk), TripleCounter(triples, memory=walk.memory)
-        for number, shard in enumerate(capture.shards(start, stop), start=start):
-            counter.add(*firings_of(shard, None if walk.clear is None else walk.clear.of(number, len(shard.indices))))
-        return stop - start, counter.counts()
+        shards = open_here(walk).shards(start, stop)
+        return stop - start, count_triples(triples, walk.memory, shards, walk.clear, first=start)
     except (CaptureError, OSError):
         # A file system that went away while a task ran looks like a damaged capture.
         check_seen(walk)

@@ -50,22 +50,25 @@ class Triples:
     rarer_firings: Ints
 
 
-def count_triples(triples: Triples, memory: int, shards: Iterable[Shard], clear: ClearFirings | None) -> Ints:
-    """Return n_ijh over all shards, int64 [M, K].
+def count_triples(
+    triples: Triples, memory: int, shards: Iterable[Shard], clear: ClearFirings | None, first: int = 0
+) -> Ints:
+    """Return n_ijh over these shards, int64 [M, K].
 
     Args:
         triples: what is to be counted.
         memory: see `TripleCounter`.
-        shards: all shards of the capture, in order.
+        shards: of the capture, in order, none left out between two.
         clear: the clear firings, if these alone count.
+        first: the number of the first of these shards.
     """
     counter = TripleCounter(triples, memory=memory)
-    for number, shard in enumerate(shards):
-        counter.add(*firings_of(shard, None if clear is None else clear.of(number, len(shard.indices))))
+    for number, shard in enumerate(shards, start=first):
+        counter.add(*_firings_of(shard, None if clear is None else clear.of(number, len(shard.indices))))
     return counter.counts()
 
 
-def firings_of(shard: Shard, clear: Bools | None) -> tuple[Ints, Ints32]:
+def _firings_of(shard: Shard, clear: Bools | None) -> tuple[Ints, Ints32]:
     """Return indptr and indices of a shard, of the firings `clear`, bool [nnz], alone; None takes all."""
     return (shard.indptr, shard.indices) if clear is None else pick_entries(shard.indptr, shard.indices, clear)
 
